@@ -1,0 +1,154 @@
+"""What an outcome means for the job. Pure: values in, a value out, no clock, no I/O.
+
+Every ending of every attempt goes through `decide`: a result, an exception, a killed child, a worker that
+died (the janitor brings that one), a shutdown. The retry rule exists here and nowhere else.
+
+Three counters are kept apart (see `job.Counters`):
+
+- *attempts*: the handler failed. Up to `retries` more, each after the backoff, then `exhausted`.
+- *crashes*: its process or worker died under it. The first time the job goes back to its place at once,
+  the second time after the backoff, the third such start is the last: `poison`.
+- *interruptions*: it was taken away through no fault of its own. Back to its place, free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from heavylift.job import Backoff, Counters, Reason, State
+from heavylift.outcome import (
+    Abandoned,
+    Cancelled,
+    Completed,
+    Died,
+    Interrupted,
+    Invalid,
+    LockLost,
+    Outcome,
+    Raised,
+    Rejected,
+    RetryAsked,
+    TimedOut,
+    UnknownHandler,
+)
+
+POISON_AT = 3
+"""The start that ends in a crash for the third time is the last."""
+
+UNKNOWN_TRIES = 5
+UNKNOWN_WAIT = 10.0
+"""A job of an unknown handler is put back this often, this many seconds apart: a deploy may be under way."""
+
+CounterName = Literal["", "attempts", "crashes", "interruptions", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The rules of one job: its own options over its handler's over the defaults.
+
+    Attributes:
+        retries: tries after the first.
+        backoff: waits between them; a function gets the number of failures so far (from 1), returns seconds.
+    """
+
+    retries: int = 3
+    backoff: Backoff | Callable[[int], float] = Backoff()
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What is to be written.
+
+    Attributes:
+        to: the state the job enters; None if there is nothing to write (the lock is another's).
+        count: the counter that goes up by one.
+        delay: seconds until it may run again (`to` is delayed if above zero).
+        keep_rank: back to its old place in the line instead of the end.
+        reason: why it is in the dead letters.
+        result: JSON of what the handler returned.
+    """
+
+    to: State | None
+    count: CounterName = ""
+    delay: float = 0.0
+    keep_rank: bool = False
+    reason: Reason | None = None
+    result: bytes | None = None
+
+
+def decide(outcome: Outcome, counters: Counters, policy: Policy, luck: float) -> Settlement:
+    """What becomes of a job whose attempt came to `outcome`.
+
+    Args:
+        outcome: what the attempt came to.
+        counters: as they were when the attempt started (`starts` includes it).
+        policy: the job's rules.
+        luck: a random number in [0, 1) for the jitter; passed in to keep this function pure.
+    """
+    match outcome:
+        case Completed(result=result):
+            return Settlement(State.COMPLETED, result=result)
+        case Cancelled():
+            return Settlement(State.CANCELLED)
+        case LockLost():
+            return Settlement(None)
+        case Interrupted():
+            return Settlement(State.WAITING, count="interruptions", keep_rank=True)
+        case Died() | Abandoned():
+            return _crashed(counters, policy, luck)
+        case UnknownHandler():
+            if counters.unknown >= UNKNOWN_TRIES:
+                return Settlement(State.FAILED, count="unknown", reason=Reason.UNKNOWN_HANDLER)
+            return _again("unknown", UNKNOWN_WAIT)
+        case Rejected():
+            return Settlement(State.FAILED, count="attempts", reason=Reason.REJECTED)
+        case Invalid():
+            return Settlement(State.FAILED, reason=Reason.INVALID)
+        case Raised(retryable=False):
+            return Settlement(State.FAILED, count="attempts", reason=Reason.EXHAUSTED)
+        case RetryAsked(after=after):
+            return _failed(counters, policy, luck, after)
+        case Raised() | TimedOut():
+            return _failed(counters, policy, luck, None)
+
+
+def _failed(counters: Counters, policy: Policy, luck: float, after: float | None) -> Settlement:
+    failures = counters.attempts + 1
+    if failures > policy.retries:
+        return Settlement(State.FAILED, count="attempts", reason=Reason.EXHAUSTED)
+    return _again("attempts", wait_before(failures, policy, luck) if after is None else after)
+
+
+def _crashed(counters: Counters, policy: Policy, luck: float) -> Settlement:
+    crashes = counters.crashes + 1
+    if crashes >= POISON_AT:
+        return Settlement(State.FAILED, count="crashes", reason=Reason.POISON)
+    if crashes == 1:
+        return Settlement(State.WAITING, count="crashes", keep_rank=True)
+    return _again("crashes", wait_before(crashes, policy, luck))
+
+
+def _again(count: CounterName, delay: float) -> Settlement:
+    return Settlement(State.DELAYED if delay > 0 else State.WAITING, count=count, delay=delay)
+
+
+def wait_before(failures: int, policy: Policy, luck: float) -> float:
+    """Seconds to wait after the given number of failures (from 1), by the policy's backoff."""
+    backoff = policy.backoff
+    if not isinstance(backoff, Backoff):
+        return max(0.0, float(backoff(failures)))
+    if backoff.delays is not None:
+        full = backoff.delays[min(failures, len(backoff.delays)) - 1]
+    else:
+        full = _exponential(backoff, failures)
+    return full * (1.0 - backoff.jitter * luck)
+
+
+def _exponential(backoff: Backoff, failures: int) -> float:
+    import tenacity  # here, so that producers and children never load it
+
+    state = tenacity.RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]
+    state.attempt_number = failures
+    return tenacity.wait_exponential(multiplier=backoff.initial, exp_base=backoff.factor, max=backoff.cap)(state)

@@ -1,0 +1,159 @@
+"""Every error heavylift raises on purpose, as one tree that says whose fault it is.
+
+`HeavyliftError` is the root. Below it: what the caller got wrong (`InvalidArgument` and its kin), what the
+store could not do (`StoreError`), and how a job ended when its result was asked for (`JobFailed`).
+
+The words a handler uses to steer its own attempt, `Retry` and `Reject`, stand apart: they are not faults.
+So does `Stop`, a `BaseException`, which heavylift raises inside a handler that must end now.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+
+class HeavyliftError(Exception):
+    """Root of every error that heavylift raises on purpose."""
+
+
+# --- what the caller got wrong ------------------------------------------------------------------------
+
+
+class InvalidArgument(HeavyliftError, ValueError):
+    """A value was refused at the door.
+
+    Attributes:
+        field: name of the parameter, option or setting.
+        value: what was given.
+        remedy: what to do instead, a clause without a capital.
+    """
+
+    def __init__(self, field: str, value: object, remedy: str) -> None:
+        shown = repr(value)
+        if len(shown) > 120:
+            shown = shown[:117] + "..."
+        super().__init__(f"{field}={shown}: {remedy}")
+        self.field = field
+        self.value = value
+        self.remedy = remedy
+
+
+class InvalidJob(InvalidArgument):
+    """The arguments of a job do not fit the handler's signature. Nothing was enqueued."""
+
+
+class PayloadTooLarge(InvalidArgument):
+    """The encoded arguments of a job are larger than `max_payload`. Nothing was enqueued."""
+
+
+class HandlerError(HeavyliftError):
+    """A handler cannot be declared or loaded as it is written."""
+
+
+# --- what the store could not do ----------------------------------------------------------------------
+
+
+class StoreError(HeavyliftError):
+    """Redis answered with a refusal, or could not be asked."""
+
+
+class Unavailable(StoreError, ConnectionError):
+    """Redis cannot be reached, or did not answer in time. Whether the call ran is not known."""
+
+
+class Busy(StoreError):
+    """A key this call must write is moving to another cluster node. Nothing was changed; ask again."""
+
+
+class ServerFull(StoreError):
+    """Redis is at `maxmemory` and takes no new jobs. Settling and heartbeats still run and drain it."""
+
+
+class ServerUnsupported(StoreError):
+    """The server is too old, or set up so that it would lose jobs. The message names the remedy."""
+
+
+class PermissionMissing(StoreError):
+    """The ACL user may not do this. The message names the missing permission."""
+
+
+class JobNotFound(HeavyliftError, LookupError):
+    """No job with this id: never enqueued, or removed by retention."""
+
+
+# --- how a job ended, raised by `Job.result` ----------------------------------------------------------
+
+
+class JobFailed(HeavyliftError):
+    """The job is in the dead letters.
+
+    Attributes:
+        job: the job's id.
+        reason: why it will not be tried again (`exhausted`, `rejected`, `poison` ...).
+        cause: what its last attempt came to (`error`, `timeout`, `killed:SIGSEGV` ...), if there was one.
+        traceback: the last attempt's traceback as text, if there was one.
+    """
+
+    def __init__(
+        self, job: str, reason: str, message: str, cause: str | None = None, traceback: str | None = None
+    ) -> None:
+        super().__init__(f"job {job} failed ({reason}): {message}")
+        self.job = job
+        self.reason = reason
+        self.message = message
+        self.cause = cause
+        self.traceback = traceback
+
+
+class JobCancelled(HeavyliftError):
+    """The job was cancelled before it completed."""
+
+    def __init__(self, job: str) -> None:
+        super().__init__(f"job {job} was cancelled")
+        self.job = job
+
+
+class ResultTimeout(HeavyliftError, TimeoutError):
+    """The job had not ended when the time given to `Job.result` was over. It goes on."""
+
+
+# --- the control words a handler may raise ------------------------------------------------------------
+
+
+class Retry(Exception):
+    """Raised by a handler: try this job again. It counts as an attempt.
+
+    Args:
+        after: seconds until the next attempt; the handler's backoff if not given.
+        message: kept with the attempt.
+    """
+
+    def __init__(self, after: float | None = None, message: str = "") -> None:
+        if after is not None and after < 0:
+            raise InvalidArgument("after", after, "give seconds, zero or more")
+        super().__init__(message or "the handler asked to be tried again")
+        self.after = after
+
+
+class Reject(Exception):
+    """Raised by a handler: this job can never succeed. It goes to the dead letters at once."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+
+
+StopReason = Literal["timeout", "cancelled", "lock_lost", "lost_contact", "shutdown"]
+
+
+class Stop(BaseException):
+    """Raised inside a running handler that must end now. Clean up and let it pass.
+
+    A `BaseException`, so that a broad `except Exception` in a handler does not swallow it.
+
+    Attributes:
+        reason: why: `timeout`, `cancelled`, `lock_lost`, `lost_contact` or `shutdown`.
+    """
+
+    def __init__(self, reason: StopReason = "cancelled") -> None:
+        super().__init__(reason)
+        self.reason: StopReason = reason

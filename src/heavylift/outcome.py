@@ -1,0 +1,191 @@
+"""What an attempt came to, as a value. Every attempt ends in exactly one of these.
+
+Running never raises: the lane, or the janitor for a worker that is gone, hands one outcome to
+`decide`, which says what it means for the job. The types keep apart whose failure it was: the handler
+raised (`Raised`, `Rejected`, `RetryAsked`, `TimedOut`), the process died (`Died`, `Abandoned`), or nobody
+failed and the attempt was taken away (`Interrupted`, `Cancelled`, `LockLost`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorInfo:
+    """An exception as plain data. User exceptions never cross a process boundary; this does.
+
+    Attributes:
+        type: qualified name of the exception's class, `builtins.` left out.
+        message: `str()` of it, capped.
+        traceback: the formatted traceback, capped in the middle.
+        fingerprint: short digest of type and the handler's own frames, equal for equal faults.
+    """
+
+    type: str
+    message: str
+    traceback: str = ""
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The handler returned. `result` is its value as JSON, within the size limit."""
+
+    result: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """The handler raised. `retryable` is False where `give_up_on` or `retry_on` rules a retry out."""
+
+    error: ErrorInfo
+    retryable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAsked:
+    """The handler raised `Retry`. `after` in seconds, None for the backoff."""
+
+    after: float | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The handler raised `Reject`."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """The stored arguments do not fit the handler's signature; it was not called."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownHandler:
+    """This worker has no handler of that name; nothing was called."""
+
+    handler: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    """The attempt outlived its `timeout` (seconds). `forced`: it did not end by itself when asked."""
+
+    timeout: float
+    forced: bool = False
+    error: ErrorInfo | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """The child died while the handler ran.
+
+    `cause`: `killed:SIGKILL`, `exited:0`, `out_of_memory`. `detail`: e.g. the faulthandler dump.
+    """
+
+    cause: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """The worker that held the lock is gone or frozen; its lock expired and was taken over."""
+
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """Taken away through no fault of the job: shutdown, contact lost, or the slot died before it began."""
+
+    why: Literal["shutdown", "lost_contact", "not_begun"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """Stopped because somebody cancelled the job. `forced`: it had to be killed."""
+
+    forced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LockLost:
+    """Stopped because another worker holds the job now. There is nothing left to settle."""
+
+
+Outcome: TypeAlias = (
+    Completed
+    | Raised
+    | RetryAsked
+    | Rejected
+    | Invalid
+    | UnknownHandler
+    | TimedOut
+    | Died
+    | Abandoned
+    | Interrupted
+    | Cancelled
+    | LockLost
+)
+
+
+def cause_of(outcome: Outcome) -> str:
+    """The word kept with the attempt, and counted in metrics."""
+    match outcome:
+        case Completed():
+            return "completed"
+        case Raised():
+            return "error"
+        case RetryAsked():
+            return "retry"
+        case Rejected():
+            return "rejected"
+        case Invalid():
+            return "invalid"
+        case UnknownHandler():
+            return "unknown_handler"
+        case TimedOut():
+            return "timeout"
+        case Died(cause=cause):
+            return cause
+        case Abandoned():
+            return "abandoned"
+        case Interrupted(why=why):
+            return why
+        case Cancelled():
+            return "cancelled"
+        case LockLost():
+            return "lock_lost"
+
+
+def error_of(outcome: Outcome) -> ErrorInfo | None:
+    """What went wrong, for the job's record; None where nothing did."""
+    match outcome:
+        case Completed() | Cancelled() | LockLost():
+            return None
+        case Raised(error=error):
+            return error
+        case RetryAsked(message=message):
+            return ErrorInfo("Retry", message)
+        case Rejected(message=message):
+            return ErrorInfo("Reject", message)
+        case Invalid(message=message):
+            return ErrorInfo("InvalidJob", message)
+        case UnknownHandler(handler=name):
+            return ErrorInfo("UnknownHandler", f"no worker of this queue has a handler named {name!r}")
+        case TimedOut(timeout=timeout, forced=forced, error=error):
+            ending = "had to be killed" if forced else "was stopped"
+            trace = error.traceback if error else ""
+            return ErrorInfo("Timeout", f"ran longer than its timeout of {timeout:g} s and {ending}", trace)
+        case Died(cause=cause, detail=detail):
+            return ErrorInfo("ProcessDied", f"the process that ran it ended: {cause}", detail)
+        case Abandoned(worker=worker):
+            return ErrorInfo("WorkerLost", f"worker {worker} stopped renewing its lock")
+        case Interrupted(why=why):
+            return ErrorInfo("Interrupted", f"put back without cost: {why}")

@@ -1,0 +1,184 @@
+"""Settings: explicit, frozen, refused at the door by name and value.
+
+A value comes from the call, else from the environment (`HEAVYLIFT_...`), else from `heavylift.toml` in the
+project's root, else from the default below. *Not said* is None everywhere on the way; it is never a default.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from heavylift.errors import InvalidArgument
+
+FOLDER = ".heavylift"
+"""The folder that marks a project's root and holds the embedded server's files."""
+
+KIB, MIB = 1024, 1024 * 1024
+
+
+def project_root(start: Path | None = None) -> Path:
+    """The nearest folder upwards that has `.heavylift/`, `heavylift.toml` or `handlers/`; else `start` itself."""
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if any((folder / mark).exists() for mark in (FOLDER, "heavylift.toml", "handlers")):
+            return folder
+    return here
+
+
+def processors() -> int:
+    """Processors this process may use, not those the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings with their defaults. Durations in seconds, sizes in bytes unless the name says otherwise.
+
+    Attributes:
+        redis_url: `redis://`, `rediss://`, `unix://`; None runs the embedded server.
+        sentinel: name of the Sentinel set if `redis_url` names sentinels.
+        cluster: `redis_url` names a node of a Redis Cluster.
+        prefix: first part of every key; keeps two installations apart on one Redis.
+        root: the project's root. Paths in jobs are relative to it.
+        allowed_roots: folders handlers may read and write; the root if empty.
+        slots: processes of the cpu lane. One per processor: more only makes them queue for the processor.
+        places: attempts the io lane runs at once; each may hold a thread.
+        lock: life of a lock. A dead worker's jobs come back within this plus `sweep`.
+        heartbeat: pause between renewals; three may fail before a lock is in danger.
+        sweep: pause between the janitor's rounds.
+        poll: longest sleep of an idle dispatcher, and so the longest delay if every wake-up is lost.
+        deadline: how long a graceful shutdown waits for running attempts.
+        grace: between asking an attempt to stop and killing it, unless its handler says otherwise.
+        nice: niceness of the cpu lane's processes, so that heartbeats and light jobs go first.
+        recycle_jobs: a slot's process is renewed after this many jobs; 0 for never.
+        recycle_rss: a slot's process is renewed, while idle, above this resident size; 0 for never.
+        keep_completed, keep_failed: how long ended jobs are kept.
+        keep_completed_count, keep_failed_count: how many of them a queue keeps at most.
+        max_payload, max_result: encoded size limits of arguments and results.
+        connect_timeout, command_timeout: of every Redis connection.
+    """
+
+    redis_url: str | None = None
+    sentinel: str | None = None
+    cluster: bool = False
+    prefix: str = "heavylift"
+    root: Path = field(default_factory=project_root)
+    allowed_roots: tuple[Path, ...] = ()
+    slots: int = field(default_factory=processors)
+    places: int = 100
+    lock: float = 30.0
+    heartbeat: float = 7.5
+    sweep: float = 5.0
+    poll: float = 5.0
+    deadline: float = 25.0
+    grace: float = 5.0
+    nice: int = 10
+    recycle_jobs: int = 1000
+    recycle_rss: int = 512 * MIB
+    keep_completed: float = 24 * 3600.0
+    keep_failed: float = 14 * 24 * 3600.0
+    keep_completed_count: int = 10_000
+    keep_failed_count: int = 10_000
+    max_payload: int = 256 * KIB
+    max_result: int = 256 * KIB
+    connect_timeout: float = 5.0
+    command_timeout: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name, low in _LOWEST.items():
+            if not getattr(self, name) >= low:
+                raise InvalidArgument(name, getattr(self, name), f"give {low} or more")
+        if not self.heartbeat <= self.lock / 2:
+            raise InvalidArgument("heartbeat", self.heartbeat, f"give at most half of lock ({self.lock:g} s)")
+        if not self.prefix or not set(self.prefix).isdisjoint("{}* \n"):
+            raise InvalidArgument("prefix", self.prefix, "use letters, digits and _ . : -")
+
+    @classmethod
+    def load(cls, env: Mapping[str, str] | None = None, **said: Any) -> Settings:
+        """Settings from what was said, the environment and `heavylift.toml`, in this order.
+
+        Args:
+            env: the environment; `os.environ` if not given. `REDIS_URL` stands in for `HEAVYLIFT_REDIS_URL`.
+            **said: any attribute; None means not said.
+
+        Raises:
+            InvalidArgument: a value cannot be read or is out of range; names it and where it came from.
+        """
+        env = os.environ if env is None else env
+        root = Path(said.get("root") or env.get("HEAVYLIFT_ROOT") or project_root()).resolve()
+        values: dict[str, Any] = {**_from_file(root / "heavylift.toml"), **_from_env(env)}
+        values.update({name: value for name, value in said.items() if value is not None})
+        values["root"] = root
+        unknown = set(values) - {f.name for f in fields(cls)}
+        if unknown:
+            name = min(unknown)
+            raise InvalidArgument(name, values[name], "is not a setting; `heavylift settings` lists them")
+        if "lock" in values and "heartbeat" not in values:
+            values["heartbeat"] = values["lock"] / 4
+        return cls(**values)
+
+
+_LOWEST: dict[str, float] = {
+    "slots": 0,
+    "places": 0,
+    "lock": 0.2,
+    "heartbeat": 0.05,
+    "sweep": 0.05,
+    "poll": 0.05,
+    "deadline": 0,
+    "grace": 0,
+    "nice": 0,
+    "recycle_jobs": 0,
+    "recycle_rss": 0,
+    "keep_completed": 0,
+    "keep_failed": 0,
+    "keep_completed_count": 0,
+    "keep_failed_count": 0,
+    "max_payload": 1,
+    "max_result": 1,
+    "connect_timeout": 0.05,
+    "command_timeout": 0.05,
+}
+
+
+def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if url := env.get("HEAVYLIFT_REDIS_URL") or env.get("REDIS_URL"):
+        found["redis_url"] = url
+    for f in fields(Settings):
+        text = env.get(f"HEAVYLIFT_{f.name.upper()}")
+        if text and f.name not in ("redis_url", "root"):
+            found[f.name] = _parse(f.name, str(f.type), text, f"HEAVYLIFT_{f.name.upper()}")
+    return found
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:
+        raise InvalidArgument("heavylift.toml", str(path), f"is not valid TOML: {wrong}") from None
+    if "allowed_roots" in table:
+        table["allowed_roots"] = tuple((path.parent / entry).resolve() for entry in table["allowed_roots"])
+    return table
+
+
+def _parse(name: str, kind: str, text: str, where: str) -> Any:
+    try:
+        if kind == "bool":
+            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
+        if kind == "int":
+            return int(text)
+        if kind == "float":
+            return float(text)
+        if kind.startswith("tuple"):
+            return tuple(Path(part).resolve() for part in text.split(os.pathsep) if part)
+        return text
+    except (ValueError, KeyError):
+        raise InvalidArgument(where, text, f"cannot be read as {kind} for the setting {name}") from None
