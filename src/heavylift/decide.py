@@ -26,6 +26,7 @@ from heavylift.outcome import (
     Interrupted,
     Invalid,
     LockLost,
+    Malformed,
     Outcome,
     Raised,
     Rejected,
@@ -106,6 +107,8 @@ def decide(outcome: Outcome, counters: Counters, policy: Policy, luck: float) ->
             return Settlement(State.FAILED, count="attempts", reason=Reason.REJECTED)
         case Invalid():
             return Settlement(State.FAILED, reason=Reason.INVALID)
+        case Malformed():
+            return Settlement(State.FAILED, reason=Reason.MALFORMED)
         case Raised(retryable=False):
             return Settlement(State.FAILED, count="attempts", reason=Reason.EXHAUSTED)
         case RetryAsked(after=after):

@@ -67,6 +67,13 @@ class Invalid:
 
 
 @dataclass(frozen=True, slots=True)
+class Malformed:
+    """What is stored of the job cannot be read at all; it is kept raw."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class UnknownHandler:
     """This worker has no handler of that name; nothing was called."""
 
@@ -125,6 +132,7 @@ Outcome: TypeAlias = (
     | RetryAsked
     | Rejected
     | Invalid
+    | Malformed
     | UnknownHandler
     | TimedOut
     | Died
@@ -148,6 +156,8 @@ def cause_of(outcome: Outcome) -> str:
             return "rejected"
         case Invalid():
             return "invalid"
+        case Malformed():
+            return "malformed"
         case UnknownHandler():
             return "unknown_handler"
         case TimedOut():
@@ -177,6 +187,8 @@ def error_of(outcome: Outcome) -> ErrorInfo | None:
             return ErrorInfo("Reject", message)
         case Invalid(message=message):
             return ErrorInfo("InvalidJob", message)
+        case Malformed(message=message):
+            return ErrorInfo("MalformedJob", message)
         case UnknownHandler(handler=name):
             return ErrorInfo("UnknownHandler", f"no worker of this queue has a handler named {name!r}")
         case TimedOut(timeout=timeout, forced=forced, error=error):

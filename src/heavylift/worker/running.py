@@ -1,0 +1,94 @@
+"""The attempts this worker holds locks for, from claim to settlement.
+
+Who touches what: the dispatcher adds after a claim and removes when the settlement was answered; the lanes
+report through the sink; the heartbeat reads all and notes renewals. An entry stays until its settlement has
+been answered, so that the heartbeat keeps the lock of a result that waits for Redis to come back.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+from heavylift.errors import StopReason
+from heavylift.job import ClaimedJob, Envelope
+from heavylift.lanes.lane import Lane
+
+
+@dataclass(slots=True)
+class Running:
+    """One claimed job. Times are monotonic seconds.
+
+    Attributes:
+        envelope: what the producer stored, decoded; None if it could not be read.
+        lane: where it runs; None if it never reached a lane.
+        claimed: when the claim was sent.
+        renewed: when the last call that set the lock's expiry was *sent*; the lock is good from then on.
+        started_at: wall clock, ms since 1970, for the record.
+        begun: the handler has started.
+        ended: its outcome is known and the settlement is on its way.
+        stopping: why it was asked to stop, if it was.
+        finish_alone: its handler may finish although contact to Redis is lost.
+    """
+
+    job: ClaimedJob
+    envelope: Envelope | None
+    lane: Lane | None
+    claimed: float
+    renewed: float
+    started_at: int
+    begun: bool = False
+    ended: bool = False
+    stopping: StopReason | None = None
+    finish_alone: bool = False
+
+
+@dataclass(slots=True)
+class RunningTable:
+    """Entries by job id and token. The token tells two attempts of the same job apart."""
+
+    _entries: dict[tuple[str, str], Running] = field(default_factory=dict)
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def add(self, entry: Running) -> None:
+        """Note a claimed job."""
+        self._entries[entry.job.id, entry.job.token] = entry  # one step for the interpreter: needs no lock
+
+    def get(self, job: str, token: str) -> Running | None:
+        """The entry of this attempt, None if it is gone."""
+        return self._entries.get((job, token))
+
+    def remove(self, job: str, token: str) -> Running | None:
+        """Forget an attempt whose settlement was answered; wakes `wait_empty` after the last."""
+        entry = self._entries.pop((job, token), None)
+        if not self._entries:
+            with self._changed:
+                self._changed.notify_all()
+        return entry
+
+    def entries(self) -> list[Running]:
+        """All entries at this moment."""
+        return list(self._entries.values())
+
+    def of_queue(self, queue: str, ids: set[str]) -> list[Running]:
+        """The attempts of these jobs of one queue."""
+        return [entry for entry in self.entries() if entry.job.queue == queue and entry.job.id in ids]
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def wait_empty(self, timeout: float) -> bool:
+        """Wait until nothing runs; False if that took longer than `timeout` seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._entries, timeout)
+
+
+def ask_to_stop(entry: Running, reason: StopReason) -> None:
+    """Stop one attempt, once. The first reason stays, for it decides what the stop means.
+
+    Only a lost lock overrides: whatever was meant before, the job belongs to somebody else now.
+    """
+    if entry.ended or entry.lane is None or (entry.stopping is not None and reason != "lock_lost"):
+        return
+    entry.stopping = reason
+    entry.lane.stop_attempt(entry.job.id, entry.job.token, reason)
