@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+import psutil
+
 T = TypeVar("T")
 
 
@@ -25,3 +27,11 @@ def wait_until(description: str, predicate: Callable[[], T], timeout: float = 5.
             raise AssertionError(f"waited {timeout:g} s for: {description}; last seen: {seen!r}")
         time.sleep(pause)
         pause = min(pause * 1.5, 0.05)
+
+
+def running(pid: int) -> bool:
+    """True while the process does something; a zombie that nobody has reaped yet does not run."""
+    try:
+        return psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,154 @@
+"""What a test may have left behind: processes, file descriptors, files, keys. Each a question with a list as its answer.
+
+On Linux the test run is made the reaper of its descendants (`adopt_orphans`), so that a process whose parent a test has
+killed does not slip away to process 1: it becomes our own child, and is found.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fnmatch
+import gc
+import os
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import redis
+
+PR_SET_CHILD_SUBREAPER = 36
+
+OURS_FOR_THE_RUN = ("multiprocessing.forkserver", "multiprocessing.resource_tracker")
+"""Processes that Python itself keeps for the life of the interpreter."""
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of every orphaned descendant. Does nothing where the system cannot."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+# --- processes -----------------------------------------------------------------------------------------------
+
+
+def processes(lasting: Iterable[int] = ()) -> list[str]:
+    """Running descendants of this process, but for the lasting ones. Zombies nobody waits for are reaped on the way."""
+    lasting = set(lasting)
+    left = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            if child.pid in lasting:
+                continue
+            if child.status() == psutil.STATUS_ZOMBIE:
+                _reap(child.pid)
+                continue
+            command = " ".join(child.cmdline()) or child.name()
+            if not any(mark in command for mark in OURS_FOR_THE_RUN) or child.ppid() != os.getpid():
+                left.append(f"{child.pid} {command[:160]}")
+    return left
+
+
+def _reap(pid: int) -> None:
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+
+
+# --- file descriptors ----------------------------------------------------------------------------------------
+
+
+def descriptors() -> dict[int, str]:
+    """Open descriptors of this process and what they are. Empty where the system does not say."""
+    found = {}
+    with contextlib.suppress(OSError):
+        for entry in os.scandir("/proc/self/fd"):
+            with contextlib.suppress(OSError):
+                found[int(entry.name)] = os.readlink(entry.path)
+    return found
+
+
+def new_descriptors(before: dict[int, str]) -> list[str]:
+    """Descriptors that were not open before, but for those Python keeps (forkserver, caches of files it has read)."""
+    gc.collect()
+    kept = _kept_by_python()
+    listing = f"/proc/{os.getpid()}/fd"
+    return [
+        f"{number} -> {target}"
+        for number, target in descriptors().items()
+        if before.get(number) != target
+        and number not in kept
+        and target != listing
+        and not target.startswith(("/dev/", listing))
+        and not ("site-packages" in target or target.startswith(sys.prefix))
+    ]
+
+
+def _kept_by_python() -> set[int | None]:
+    kept: set[int | None] = set()
+    forkserver = sys.modules.get("multiprocessing.forkserver")
+    tracker = sys.modules.get("multiprocessing.resource_tracker")
+    if forkserver is not None:
+        kept.add(getattr(forkserver._forkserver, "_forkserver_alive_fd", None))
+    if tracker is not None:
+        kept.add(getattr(tracker._resource_tracker, "_fd", None))
+    return kept
+
+
+# --- files ---------------------------------------------------------------------------------------------------
+
+
+def files(folder: Path) -> list[str]:
+    """Everything in a folder that ought to be empty."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+# --- keys ----------------------------------------------------------------------------------------------------
+
+LASTING = (
+    r"meta|line:.*|ring|gate|held|tat|vt|locks|delayed|expiring|completed|failed|cancelled|purge|blocked|outbox|idle"
+)
+LAPSING = r"call:.*|unique:.*|once:.*"
+JOB = re.compile(r"[^{}]+:\{[^{}]+\}:job:.+")
+KNOWN = re.compile(rf"[^{{}}]+:\{{[^{{}}]+\}}:({LASTING}|{LAPSING})|[^{{}}]+:(queues|workers|worker:.+)")
+MUST_LAPSE = re.compile(rf"[^{{}}]+:\{{[^{{}}]+\}}:({LAPSING})|[^{{}}]+:worker:.+")
+AFTER_DRAIN = re.compile(
+    r"[^{}]+:\{[^{}]+\}:(meta|completed|failed|cancelled|purge|idle|call:.*|once:.*)|[^{}]+:(queues|workers|worker:.+)"
+)
+ENDED = {b"completed", b"failed", b"cancelled"}
+
+
+def stray_keys(client: redis.Redis[Any], allowed: Iterable[str] = ()) -> list[str]:
+    """Keys no queue should ever have: of unknown shape, or without the expiry that their kind must have."""
+    allowed = list(allowed)
+    found = []
+    for key in _scan(client):
+        if any(fnmatch.fnmatch(key, pattern) for pattern in allowed):
+            continue
+        if not (JOB.fullmatch(key) or KNOWN.fullmatch(key)):
+            found.append(f"{key}: of unknown shape")
+        elif MUST_LAPSE.fullmatch(key) and client.ttl(key) == -1:
+            found.append(f"{key}: without an expiry")
+    return found
+
+
+def keys_after_drain(client: redis.Redis[Any], allowed: Iterable[str] = ()) -> list[str]:
+    """Keys that should be gone when every job has ended: stray ones, locks, lines, and jobs in no final state."""
+    allowed = list(allowed)
+    found = stray_keys(client, allowed)
+    for key in _scan(client):
+        if any(fnmatch.fnmatch(key, pattern) for pattern in allowed):
+            continue
+        if JOB.fullmatch(key):
+            state = client.hget(key, "state")
+            if state not in ENDED:
+                found.append(f"{key}: state {state!r}")
+        elif KNOWN.fullmatch(key) and not AFTER_DRAIN.fullmatch(key):
+            found.append(f"{key}: still there after the drain")
+    return found
+
+
+def _scan(client: redis.Redis[Any]) -> list[str]:
+    return sorted(key.decode("utf-8", "replace") for key in client.scan_iter(count=1000))
