@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+
 
 from heavylift.errors import InvalidArgument
+from heavylift.lanes.lane import LaneName
 
-LaneName = Literal["io", "cpu"]
+
 
 
 @dataclass(slots=True)
@@ -23,7 +24,7 @@ class ServedQueue:
     Attributes:
         weight: its part of the places when several queues of the lane have work.
         flagged: there may be work.
-        due: monotonic time at which the next delayed job is due; None if none is known.
+        due: monotonic time at which to ask again without a hint: the next delayed job, or the fallback poll.
         credit: carried over between rounds, so that parts smaller than one place add up.
         paused: the last reply said so.
     """
@@ -81,13 +82,13 @@ class ServedQueues:
             queue.flagged = True
 
     def flag_due(self, now: float) -> None:
-        """Flag the queues whose next delayed job is due."""
+        """Flag the queues that are to be asked again by now."""
         for queue in self.queues.values():
             if queue.due is not None and queue.due <= now:
                 queue.due, queue.flagged = None, True
 
     def next_due(self) -> float | None:
-        """The earliest due time of all, monotonic; None if none is known."""
+        """The earliest time a queue is to be asked again, monotonic; None if all are flagged already."""
         return min((queue.due for queue in self.queues.values() if queue.due is not None), default=None)
 
     def allot(self, lane: LaneName, free: int, busy: Iterable[str] = ()) -> list[tuple[ServedQueue, int]]:

@@ -1,0 +1,313 @@
+"""The dispatcher: one thread, one command connection; claims jobs, hands them to the lanes, writes what they came to.
+
+A round trip carries, for every queue that has something to say, one batch of settlements and one claim. There
+is no timer in between: what has gathered while one round trip was under way goes out with the next, so batches
+grow by themselves under load, and a completion waits at most one round trip.
+
+**Numbered calls.** Claims and settlements carry a number. If a reply is lost, the very same calls are sent again
+under the same numbers until they are answered; Redis then gives the stored answer and changes nothing. Until then
+no new call of that kind goes to that queue, and the places of an unanswered claim stay reserved.
+
+**Nothing is claimed without a free place.** See `queues.ServedQueues`.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+import structlog
+
+from heavylift.codec import decode_envelope
+from heavylift.errors import StoreError, Unavailable
+from heavylift.handler import Registry
+from heavylift.job import ClaimedJob
+from heavylift.lanes.lane import Lane, LaneName, Start
+from heavylift.outcome import Invalid, Malformed, Outcome, UnknownHandler
+from heavylift.service import Service
+from heavylift.store.call import Call
+from heavylift.store.jobs import ClaimReply, Jobs, SettleItem
+from heavylift.worker.link import Link
+from heavylift.worker.mailbox import Mailbox
+from heavylift.worker.queues import ServedQueue, ServedQueues
+from heavylift.worker.running import Running, RunningTable, ask_to_stop
+from heavylift.worker.settler import Settler
+
+log = structlog.get_logger("heavylift")
+
+MOST_SETTLED = 100
+MOST_BYTES = 1 << 20
+"""Bounds of one script call, so that no call holds Redis up for long."""
+
+REFUSED_PAUSE = 0.05
+"""Seconds before a refused call is sent again (a key is moving, a right is missing)."""
+
+Kind = Literal["settle", "claim", "pass_on"]
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A call that has not been answered yet. `sent` is when it was first sent: the lock counts from there."""
+
+    kind: Kind
+    queue: str
+    call: Call[Any]
+    items: list[SettleItem] = field(default_factory=list)
+    credits: int = 0
+    sent: float = 0.0
+    not_before: float = 0.0
+
+
+class Dispatcher(Service):
+    """See the module. All but `quiet`, `nudge` and the counters belongs to its own thread."""
+
+    def __init__(
+        self,
+        worker: str,
+        jobs: Jobs,
+        link: Link,
+        mailbox: Mailbox,
+        *,
+        numbers: Iterator[int],
+        registry: Registry,
+        lanes: Mapping[LaneName, Lane],
+        queues: ServedQueues,
+        running: RunningTable,
+        settler: Settler,
+        lock: float,
+        poll: float,
+        on_crash: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        """`numbers` are the worker's: shared by all who make numbered calls, so that no token comes twice."""
+        super().__init__("dispatcher", on_crash)
+        self.quiet = False
+        self.claimed = 0
+        self.settled = 0
+        self.refused = 0
+        self.rounds = 0
+        self.give_up_at: float | None = None
+        self._worker = worker
+        self._jobs = jobs
+        self._link = link
+        self._mailbox = mailbox
+        self._registry = registry
+        self._lanes = lanes
+        self._queues = queues
+        self._running = running
+        self._settler = settler
+        self._lock = lock
+        self._poll = poll
+        self._numbers = numbers
+        self._unanswered: dict[tuple[Kind, str], _Pending] = {}
+        self._pass_on: set[str] = set()
+        self._retry_at = 0.0
+
+    # --- from any thread --------------------------------------------------------------------------------
+
+    def nudge(self) -> None:
+        """Something has changed: an outcome is in, a place is free."""
+        self._mailbox.nudge()
+
+    wake = nudge
+
+    @property
+    def idle(self) -> bool:
+        """True if every queue has been asked since the last hint, and nothing is being settled."""
+        asked = not any(queue.flagged for queue in self._queues.queues.values())
+        return asked and not self._unanswered and not self._settler.backlog()
+
+    @property
+    def in_contact(self) -> bool:
+        """False while Redis cannot be reached."""
+        return self._link.down_since is None
+
+    # --- the loop ---------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Gather, exchange, listen; until stopped and all that ended is settled (or `give_up_at`)."""
+        try:
+            while not self._finished():
+                now = time.monotonic()
+                calls = self._gather(now) if now >= self._retry_at else []
+                if calls:
+                    self._exchange(calls, now)
+                self._listen(0.0 if calls else self._sleep(time.monotonic()))
+        finally:
+            self._link.close()
+            self._mailbox.close()
+
+    def _finished(self) -> bool:
+        if not self.stopping.is_set():
+            return False
+        if self.give_up_at is not None and time.monotonic() >= self.give_up_at:
+            return True
+        settling = any(kind == "settle" for kind, _ in self._unanswered)
+        return not settling and not self._settler.backlog()
+
+    def _gather(self, now: float) -> list[_Pending]:
+        """All calls of the next round trip: repeats first, then settlements, then claims."""
+        self._queues.flag_due(now)
+        calls = [pending for pending in self._unanswered.values() if pending.not_before <= now]
+        for queue in self._settler.pending():
+            if ("settle", queue) not in self._unanswered:
+                calls.append(self._settle(queue))
+        if not self.quiet and not self.stopping.is_set():
+            for name, lane in self._lanes.items():
+                calls += self._claims(name, lane)
+        for queue in self._pass_on:
+            calls.append(_Pending("pass_on", queue, self._jobs.pass_on(queue)))
+        self._pass_on.clear()
+        return calls
+
+    def _settle(self, queue: str) -> _Pending:
+        items = self._settler.take(queue, MOST_SETTLED, MOST_BYTES)
+        call = self._jobs.settle(queue, self._worker, next(self._numbers), items)
+        return _Pending("settle", queue, call, items=items)
+
+    def _claims(self, name: LaneName, lane: Lane) -> list[_Pending]:
+        inflight = {p.queue: p for p in self._unanswered.values() if p.kind == "claim"}
+        reserved = sum(p.credits for p in inflight.values() if self._queues.queues[p.queue].lane == name)
+        allotted = self._queues.allot(name, lane.free() - reserved, inflight)
+        return [self._claim(queue, credits) for queue, credits in allotted]
+
+    def _claim(self, queue: ServedQueue, credits: int) -> _Pending:
+        call = self._jobs.claim(
+            queue.name,
+            self._worker,
+            next(self._numbers),
+            credits,
+            lease_ms=int(self._lock * 1000),
+            sleep_ms=int(self._poll * 1000) + 1000,
+            max_bytes=MOST_BYTES,
+        )
+        return _Pending("claim", queue.name, call, credits=credits)
+
+    def _exchange(self, calls: list[_Pending], now: float) -> None:
+        """One round trip. What is not answered stays, and goes again."""
+        for pending in calls:
+            pending.sent = pending.sent or now
+            self._unanswered[pending.kind, pending.queue] = pending
+        try:
+            replies = self._link.round_trip([pending.call for pending in calls])
+        except Unavailable:
+            self._retry_at = time.monotonic() + self._link.pause()
+            return
+        self.rounds += 1
+        for pending, reply in zip(calls, replies, strict=True):
+            if isinstance(reply, StoreError):
+                self._was_refused(pending, reply)
+                continue
+            del self._unanswered[pending.kind, pending.queue]
+            if pending.kind == "claim":
+                self._was_claimed(pending, reply)
+            elif pending.kind == "settle":
+                self._was_settled(pending, reply)
+
+    def _was_refused(self, pending: _Pending, why: StoreError) -> None:
+        if pending.not_before == 0.0:
+            log.warning("redis refused a call, trying again", call=pending.kind, queue=pending.queue, error=str(why))
+        pending.not_before = time.monotonic() + REFUSED_PAUSE
+        self.refused += 1
+
+    # --- what the answers mean --------------------------------------------------------------------------
+
+    def _was_claimed(self, pending: _Pending, reply: ClaimReply) -> None:
+        queue = self._queues.queues[pending.queue]
+        queue.flagged = reply.more or len(reply.jobs) >= pending.credits
+        queue.paused = reply.paused
+        due = self._poll * random.uniform(0.8, 1.0)
+        if reply.next_due_ms is not None:
+            due = min(due, reply.next_due_ms / 1000 + 0.001)
+        queue.due = None if queue.flagged else time.monotonic() + due
+        if reply.jobs:
+            self.claimed += len(reply.jobs)
+            self._start_all(queue, reply.jobs, pending.sent)
+
+    def _start_all(self, queue: ServedQueue, jobs: list[ClaimedJob], sent: float) -> None:
+        lane = self._lanes[queue.lane]
+        wall = time.time_ns() // 1_000_000
+        starts: list[Start] = []
+        for job in jobs:
+            entry = Running(job, None, None, claimed=sent, renewed=sent, started_at=wall)
+            self._running.add(entry)
+            start = self._prepare(entry, queue)
+            if isinstance(start, Start):
+                entry.lane = lane
+                starts.append(start)
+            else:
+                self._settler.put(entry, start)
+        if starts:
+            lane.submit(starts)
+
+    def _prepare(self, entry: Running, queue: ServedQueue) -> Start | Outcome:
+        """What the lane needs to run this job, or the outcome it has come to already."""
+        job = entry.job
+        try:
+            envelope = entry.envelope = decode_envelope(job.spec)
+        except msgspec.MsgspecError as wrong:
+            return Malformed(f"the stored job cannot be read: {wrong}")
+        handler = self._registry.get(envelope.handler)
+        if handler is None:
+            return UnknownHandler(envelope.handler)
+        if handler.lane != queue.lane:
+            return Invalid(
+                f"queue {queue.name!r} is served by the {queue.lane} lane, but handler {handler.name!r} belongs to "
+                f"the {handler.lane} lane; enqueue it on a queue of that lane"
+            )
+        entry.finish_alone = handler.on_lost_contact == "finish"
+        return Start(
+            id=job.id,
+            queue=job.queue,
+            token=job.token,
+            spec=job.spec,
+            counters=job.counters,
+            timeout=self._registry.timeout(envelope),
+            grace=self._registry.grace(envelope),
+            checkpoint=job.checkpoint,
+        )
+
+    def _was_settled(self, pending: _Pending, answers: list[str]) -> None:
+        for item, answer in zip(pending.items, answers, strict=True):
+            self._running.remove(item.id, item.token)
+            if answer == "ok":
+                self.settled += 1
+            else:
+                log.warning("a late settlement was refused", job=item.id, queue=pending.queue, answer=answer)
+
+    # --- waiting ----------------------------------------------------------------------------------------
+
+    def _sleep(self, now: float) -> float:
+        """Seconds until there is something to do without being told."""
+        times = [pending.not_before for pending in self._unanswered.values()]
+        if not self.quiet and (due := self._queues.next_due()) is not None:
+            times.append(due)
+        if self.give_up_at is not None:
+            times.append(self.give_up_at)
+        until = min(times, default=now + self._poll)
+        return max(0.0, min(max(until, self._retry_at) - now, self._poll))
+
+    def _listen(self, timeout: float) -> None:
+        for message in self._mailbox.wait(timeout):
+            self._heed(message)
+
+    def _heed(self, message: bytes) -> None:
+        """A message on this worker's channel: `wake <queue>` or `cancel <queue> <job>`. Others are ignored."""
+        word, _, rest = message.decode("utf-8", "replace").partition(" ")
+        if word == "wake":
+            self._woken(rest)
+        elif word == "cancel":
+            queue, _, job = rest.partition(" ")
+            for entry in self._running.of_queue(queue, {job}):
+                ask_to_stop(entry, "cancelled")
+
+    def _woken(self, name: str) -> None:
+        queue = self._queues.queues.get(name)
+        if queue is None:
+            return
+        queue.flagged = True
+        if self.quiet or self._lanes[queue.lane].free() <= 0:
+            self._pass_on.add(name)

@@ -1,0 +1,121 @@
+"""The heartbeat: keeps the locks of running attempts alive, and acts when one cannot be kept.
+
+It has its own thread and its own connection, so nothing that the dispatcher waits for delays a renewal. Before
+it asks Redis it looks at its own clock: an attempt whose lock could not be renewed for 70 % of its life follows
+its handler's `on_lost_contact`; most are stopped while the lock still protects them. A lock that Redis says is
+another's stops its attempt at once. The answer also carries the cancel requests that pub/sub may have lost.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from heavylift.errors import StoreError, Unavailable
+from heavylift.service import Service
+from heavylift.store.jobs import Jobs
+from heavylift.worker.link import Link
+from heavylift.worker.running import Running, RunningTable, ask_to_stop
+
+log = structlog.get_logger("heavylift")
+
+SELF_FENCE = 0.7
+"""The part of a lock's life after which an attempt without contact must stop."""
+
+MOST = 500
+"""Locks per script call."""
+
+
+class Heartbeat(Service):
+    """Renews all locks of this worker, one script call per queue, and says that the worker is alive."""
+
+    def __init__(
+        self,
+        worker: str,
+        jobs: Jobs,
+        link: Link,
+        running: RunningTable,
+        *,
+        lock: float,
+        interval: float,
+        facts: Callable[[], dict[str, Any]],
+        on_crash: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        """`facts` gives what is shown of this worker to others; called once a beat."""
+        super().__init__("heartbeat", on_crash)
+        self._worker = worker
+        self._jobs = jobs
+        self._link = link
+        self._running = running
+        self._lock = lock
+        self._interval = interval
+        self._facts = facts
+        self.lost = 0
+        self.beats = 0
+
+    def run(self) -> None:
+        """Beat until stopped. While Redis is away, try often: the locks are running out."""
+        try:
+            while not self.stopping.is_set():
+                reached = self._beat()
+                self._fence()
+                self.stopping.wait(self._interval if reached else min(self._interval, self._link.pause()))
+            self._say_goodbye()
+        finally:
+            self._link.close()
+
+    def _beat(self) -> bool:
+        sent = time.monotonic()
+        by_queue: dict[str, list[Running]] = defaultdict(list)
+        for entry in self._running.entries():
+            by_queue[entry.job.queue].append(entry)
+        lease = int(self._lock * 1000)
+        batches = [
+            (queue, entries[start : start + MOST])
+            for queue, entries in by_queue.items()
+            for start in range(0, len(entries), MOST)
+        ]
+        calls: list[Any] = [
+            self._jobs.extend(queue, self._worker, [(entry.job.id, entry.job.token) for entry in entries], lease)
+            for queue, entries in batches
+        ]
+        calls.append(self._jobs.beat(self._worker, self._facts(), ttl_ms=max(lease, int(self._interval * 3000))))
+        try:
+            replies = self._link.round_trip(calls)
+        except Unavailable:
+            return False
+        self.beats += 1
+        for (queue, entries), reply in zip(batches, replies, strict=False):
+            if isinstance(reply, StoreError):
+                log.warning("a renewal was refused", queue=queue, error=str(reply))
+                continue
+            self._renewed(entries, sent, set(reply.lost), set(reply.cancelled))
+        return True
+
+    def _renewed(self, entries: list[Running], sent: float, lost: set[str], cancelled: set[str]) -> None:
+        for entry in entries:
+            if entry.job.id in lost:
+                if not entry.ended:
+                    self.lost += 1
+                    log.warning("lost the lock of a running job", job=entry.job.id, queue=entry.job.queue)
+                ask_to_stop(entry, "lock_lost")
+                continue
+            entry.renewed = sent
+            if entry.job.id in cancelled:
+                ask_to_stop(entry, "cancelled")
+
+    def _fence(self) -> None:
+        now = time.monotonic()
+        for entry in self._running.entries():
+            if not entry.finish_alone and now - entry.renewed > SELF_FENCE * self._lock:
+                ask_to_stop(entry, "lost_contact")
+
+    def _say_goodbye(self) -> None:
+        try:
+            self._link.round_trip([self._jobs.leave(self._worker)])
+        except Unavailable:
+            pass  # the entry has a time to live

@@ -1,0 +1,140 @@
+"""The janitor: repairs what others left behind, by a timer and not by traffic.
+
+Each round, for every known queue: locks that expired are taken over, and their jobs get the outcome
+`Abandoned`, which goes down the same path as any other; jobs that were not started in time and records
+that were kept long enough are removed. Every call is bounded; if more is left, the next one follows at once.
+
+After Redis was away for longer than half a lock, all locks may look expired though their holders live: the
+janitor then takes nothing for one lock period and lets them renew first.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import structlog
+
+from heavylift.codec import decode_envelope
+from heavylift.errors import StoreError, Unavailable
+from heavylift.job import ClaimedJob
+from heavylift.outcome import Abandoned
+from heavylift.service import Service
+from heavylift.store.jobs import Jobs, Retention
+from heavylift.worker.link import Link
+from heavylift.worker.running import Running, RunningTable
+from heavylift.worker.settler import Settler
+
+log = structlog.get_logger("heavylift")
+
+MOST = 50
+"""Locks taken over, and records removed, per script call."""
+
+
+class Janitor(Service):
+    """Takes over expired locks and enforces retention, for all queues of the installation."""
+
+    def __init__(
+        self,
+        worker: str,
+        jobs: Jobs,
+        link: Link,
+        *,
+        numbers: Iterator[int],
+        running: RunningTable,
+        settler: Settler,
+        queues: Sequence[str],
+        retention: Retention,
+        lock: float,
+        interval: float,
+        on_crash: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        """`queues` are looked after even before anything was enqueued to them; `numbers` as the dispatcher's."""
+        super().__init__("janitor", on_crash)
+        self.recovered = 0
+        self._worker = worker
+        self._jobs = jobs
+        self._link = link
+        self._running = running
+        self._settler = settler
+        self._served = set(queues)
+        self._retention = retention
+        self._lock = lock
+        self._interval = interval
+        self._numbers = numbers
+        self._unanswered: dict[str, Any] = {}
+        self._last_round = time.monotonic()
+        self._hands_off_until = 0.0
+
+    def run(self) -> None:
+        """A round, then a pause of about `interval`, varied so that a fleet does not sweep in step."""
+        try:
+            while not self.stopping.is_set():
+                try:
+                    self._round()
+                    pause = self._interval * random.uniform(0.8, 1.2)
+                except Unavailable:
+                    pause = self._link.pause()
+                self.stopping.wait(pause)
+        finally:
+            self._link.close()
+
+    def _round(self) -> None:
+        queues = self._known_queues()
+        self._mind_the_gap()
+        for queue in queues:
+            while self._take_over(queue) and not self.stopping.is_set():
+                pass
+            while self._sweep(queue) and not self.stopping.is_set():
+                pass
+        self._last_round = time.monotonic()
+
+    def _mind_the_gap(self) -> None:
+        """Called once contact is proven, before anything is taken."""
+        gap = time.monotonic() - self._last_round - self._interval
+        if gap > self._lock / 2:
+            self._hands_off_until = time.monotonic() + self._lock
+            log.info("could not sweep for a while; leaving expired locks alone", gap_s=round(gap, 3))
+
+    def _known_queues(self) -> list[str]:
+        (reply,) = self._link.round_trip([self._jobs.queues()])
+        return sorted(self._served if isinstance(reply, StoreError) else self._served.union(reply))
+
+    def _take_over(self, queue: str) -> bool:
+        """Take over up to `MOST` expired locks; True if there may be more."""
+        if time.monotonic() < self._hands_off_until:
+            return False
+        call = self._unanswered.get(queue) or self._jobs.takeover(
+            queue, self._worker, next(self._numbers), lease_ms=int(self._lock * 1000), limit=MOST
+        )
+        sent = time.monotonic()
+        self._unanswered[queue] = call  # the same number again if the reply is lost
+        (reply,) = self._link.round_trip([call])
+        if isinstance(reply, StoreError):
+            log.warning("a takeover was refused", queue=queue, error=str(reply))
+            return False
+        del self._unanswered[queue]
+        for job in reply:
+            self._abandoned(job, sent)
+        return len(reply) >= MOST
+
+    def _abandoned(self, job: ClaimedJob, sent: float) -> None:
+        entry = Running(job, None, None, claimed=sent, renewed=sent, started_at=time.time_ns() // 1_000_000)
+        try:
+            entry.envelope = decode_envelope(job.spec)
+        except ValueError:
+            pass  # unreadable: the default policy decides, and the next claim sorts it out
+        self._running.add(entry)
+        self.recovered += 1
+        log.warning("took over the job of a lost worker", job=job.id, queue=job.queue, worker=job.previous)
+        self._settler.put(entry, Abandoned(job.previous or "unknown"))
+
+    def _sweep(self, queue: str) -> bool:
+        """Expire and retire up to a few hundred records; True if there may be more."""
+        (reply,) = self._link.round_trip([self._jobs.sweep(queue, limit=200, retention=self._retention)])
+        if isinstance(reply, StoreError):
+            log.warning("a sweep was refused", queue=queue, error=str(reply))
+            return False
+        return bool(reply.more)

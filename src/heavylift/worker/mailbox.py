@@ -1,0 +1,136 @@
+"""The dispatcher's ear: one wait for everything that may concern it.
+
+It waits on the worker's pub/sub channel (wake-ups from producers, cancel requests) and on a descriptor that
+other threads of this worker write to (a place is free, an outcome is in), in one `select`. Both are hints:
+whatever is lost is made up for by the dispatcher's fallback poll.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import time
+from collections.abc import Callable
+
+import structlog
+
+from heavylift.errors import Unavailable
+from heavylift.store.channel import Channel
+
+log = structlog.get_logger("heavylift")
+
+RETRY_AFTER = 1.0
+
+
+class Nudge:
+    """A flag that can be waited for with `select`. `set` is cheap when it is set already."""
+
+    def __init__(self) -> None:
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        os.set_blocking(self._writer, False)
+        self._set = False
+
+    def fileno(self) -> int:
+        """The descriptor to wait on."""
+        return self._reader
+
+    def set(self) -> None:
+        """Wake the waiting thread. From any thread."""
+        if not self._set:
+            self._set = True
+            try:
+                os.write(self._writer, b"\0")
+            except (BlockingIOError, OSError):
+                pass  # full: it is awake anyway; closed: nobody waits any more
+
+    def clear(self) -> None:
+        """Forget it. By the waiting thread, before it looks at what may have changed.
+
+        Empty the pipe first, then lower the flag: the other way round, a `set` in between would have its
+        byte swallowed and leave the flag up, and no later one would be heard.
+        """
+        try:
+            os.read(self._reader, 4096)
+        except BlockingIOError:
+            pass
+        self._set = False
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        os.close(self._reader)
+        os.close(self._writer)
+
+
+class Mailbox:
+    """Waits for messages and nudges. All but `nudge` belongs to the dispatcher's thread."""
+
+    def __init__(self, open_channel: Callable[[], Channel]) -> None:
+        """`open_channel` connects and subscribes; raises `Unavailable` if it cannot."""
+        self._open_channel = open_channel
+        self._channel: Channel | None = None
+        self._retry_at = 0.0
+        self._down = False
+        self._nudge = Nudge()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._nudge, selectors.EVENT_READ)
+
+    def nudge(self) -> None:
+        """Make `wait` return. From any thread."""
+        self._nudge.set()
+
+    def wait(self, timeout: float) -> list[bytes]:
+        """Messages that came in, after at most `timeout` seconds; empty if it was only a nudge.
+
+        A nudge that was given before the call makes it return at once: clear, then look, then wait.
+        """
+        if self._channel is None:
+            self._connect()
+        messages: list[bytes] = []
+        for key, _ in self._selector.select(timeout):
+            if key.fileobj is self._nudge:
+                self._nudge.clear()
+            else:
+                messages += self._read()
+        return messages
+
+    @property
+    def connected(self) -> bool:
+        """False while wake-ups cannot arrive."""
+        return self._channel is not None
+
+    def close(self) -> None:
+        """Close the channel and the descriptors."""
+        self._drop()
+        self._selector.close()
+        self._nudge.close()
+
+    def _connect(self) -> None:
+        if time.monotonic() < self._retry_at:
+            return
+        try:
+            self._channel = self._open_channel()
+        except Unavailable as lost:
+            self._retry_at = time.monotonic() + RETRY_AFTER
+            if not self._down:
+                self._down = True
+                log.warning("no wake-ups: cannot subscribe; polling meanwhile", error=str(lost))
+            return
+        self._selector.register(self._channel, selectors.EVENT_READ)
+        if self._down:
+            self._down = False
+            log.info("wake-ups are back")
+
+    def _read(self) -> list[bytes]:
+        assert self._channel is not None
+        try:
+            return [message for _, message in self._channel.read()]
+        except Unavailable:
+            self._drop()
+            return []
+
+    def _drop(self) -> None:
+        if self._channel is not None:
+            self._selector.unregister(self._channel)
+            self._channel.close()
+            self._channel = None

@@ -1,0 +1,123 @@
+"""The settler: a buffer and a rule, not a thread.
+
+Whoever has an outcome (a lane, the janitor, the dispatcher for a job it cannot start) puts it here. The rule,
+`decide`, runs at once; the settlement waits in the buffer until the dispatcher's next round trip takes it.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from heavylift.codec import encode_progress
+from heavylift.decide import Policy, Settlement, decide
+from heavylift.handler import Registry
+from heavylift.job import AttemptRecord
+from heavylift.outcome import Completed, ErrorInfo, Outcome, cause_of, error_of
+from heavylift.store.jobs import SettleItem
+from heavylift.worker.relay import Relay
+from heavylift.worker.running import Running
+
+log = structlog.get_logger("heavylift")
+
+_NOTHING = ErrorInfo("", "")
+
+
+class Settler:
+    """Turns outcomes into settlements and keeps them, by queue, until they are taken."""
+
+    def __init__(self, worker: str, registry: Registry, relay: Relay, ready: Callable[[], None]) -> None:
+        """`ready` is called, from the thread that brought it, when a settlement can be taken."""
+        self._worker = worker
+        self._registry = registry
+        self._relay = relay
+        self._ready = ready
+        self._buffers: dict[str, deque[SettleItem]] = {}
+        self._guard = threading.Lock()
+        self._encode = msgspec.json.Encoder().encode
+
+    def put(self, entry: Running, outcome: Outcome, lines: tuple[str, ...] = ()) -> Settlement:
+        """Decide what an outcome means and keep it for the next round trip."""
+        job = entry.job
+        settlement = self._decide(entry, outcome)
+        _report(entry, outcome, settlement)
+        progress, checkpoint = self._relay.take(job.id, job.token)
+        item = SettleItem(
+            id=job.id,
+            token=job.token,
+            settlement=settlement,
+            record=self._encode(self._record(entry, outcome, lines)),
+            progress=None if progress is None else encode_progress(progress),
+            checkpoint=checkpoint,
+        )
+        with self._guard:
+            self._buffers.setdefault(job.queue, deque()).append(item)
+        entry.ended = True
+        self._ready()
+        return settlement
+
+    def take(self, queue: str, count: int, size: int) -> list[SettleItem]:
+        """Take the oldest settlements of a queue, at most `count` of them and about `size` bytes."""
+        buffer = self._buffers.get(queue)
+        taken: list[SettleItem] = []
+        while buffer and len(taken) < count and size > 0:
+            item = buffer.popleft()
+            size -= len(item.settlement.result or b"") + len(item.record)
+            taken.append(item)
+        return taken
+
+    def pending(self) -> list[str]:
+        """Queues that have something to settle."""
+        return [queue for queue, buffer in list(self._buffers.items()) if buffer]
+
+    def backlog(self) -> int:
+        """Settlements not yet taken."""
+        return sum(len(buffer) for buffer in list(self._buffers.values()))
+
+    def _decide(self, entry: Running, outcome: Outcome) -> Settlement:
+        policy = Policy() if entry.envelope is None else self._registry.policy(entry.envelope)
+        try:
+            return decide(outcome, entry.job.counters, policy, random.random())
+        except Exception:  # a backoff function is the user's code
+            log.exception("the backoff of a handler raised; using the default", job=entry.job.id)
+            return decide(outcome, entry.job.counters, Policy(retries=policy.retries), random.random())
+
+    def _record(self, entry: Running, outcome: Outcome, lines: tuple[str, ...]) -> AttemptRecord:
+        error = error_of(outcome) or _NOTHING
+        return AttemptRecord(
+            number=entry.job.counters.starts,
+            worker=entry.job.previous or self._worker,
+            started_at=entry.started_at,
+            ended_at=time.time_ns() // 1_000_000,
+            cause=cause_of(outcome),
+            error=error.type,
+            message=error.message,
+            traceback=error.traceback,
+            fingerprint=error.fingerprint,
+            log=lines,
+        )
+
+
+def _report(entry: Running, outcome: Outcome, settlement: Settlement) -> None:
+    """One log line per attempt that did not simply complete; completions are counted, not told."""
+    if isinstance(outcome, Completed) or settlement.to is None:
+        return
+    error = error_of(outcome)
+    log.warning(
+        "attempt ended",
+        job=entry.job.id,
+        queue=entry.job.queue,
+        handler=entry.envelope.handler if entry.envelope else None,
+        attempt=entry.job.counters.starts,
+        cause=cause_of(outcome),
+        error=error.message if error else None,
+        becomes=str(settlement.to),
+        reason=str(settlement.reason) if settlement.reason else None,
+        again_in_s=round(settlement.delay, 3) if settlement.delay else None,
+    )

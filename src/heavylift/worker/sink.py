@@ -1,0 +1,55 @@
+"""Where the lanes report to: each report goes to the one part of the worker it concerns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from heavylift.job import Progress
+from heavylift.outcome import LockLost, Outcome, cause_of
+from heavylift.worker.relay import Relay
+from heavylift.worker.running import RunningTable
+from heavylift.worker.settler import Settler
+
+
+class WorkerSink:
+    """Implements `lanes.lane.Sink`. Called from the lanes' threads; never blocks."""
+
+    def __init__(self, running: RunningTable, settler: Settler, relay: Relay, nudge: Callable[[], None]) -> None:
+        self._running = running
+        self._settler = settler
+        self._relay = relay
+        self._nudge = nudge
+        self.outcomes: dict[str, int] = {}
+
+    def began(self, id: str, token: str) -> None:
+        """The handler is about to be called."""
+        if entry := self._running.get(id, token):
+            entry.begun = True
+
+    def progressed(self, id: str, token: str, progress: Progress) -> None:
+        """Send it on, at leisure."""
+        if entry := self._running.get(id, token):
+            self._relay.progressed(entry.job.queue, id, token, progress)
+
+    def checkpointed(self, id: str, token: str, state: bytes) -> None:
+        """Send it on, at leisure."""
+        if entry := self._running.get(id, token):
+            self._relay.checkpointed(entry.job.queue, id, token, state)
+
+    def ended(self, id: str, token: str, outcome: Outcome, log: tuple[str, ...]) -> None:
+        """Settle it; an attempt whose lock is another's has nothing to settle."""
+        cause = cause_of(outcome)
+        self.outcomes[cause] = self.outcomes.get(cause, 0) + 1
+        entry = self._running.get(id, token)
+        if entry is None:
+            return
+        if isinstance(outcome, LockLost):
+            self._relay.take(id, token)
+            self._running.remove(id, token)
+            self._nudge()
+        else:
+            self._settler.put(entry, outcome, log)
+
+    def freed(self) -> None:
+        """A place is free: there may be something to claim."""
+        self._nudge()

@@ -1,0 +1,274 @@
+"""The worker: builds the parts, starts them in order, stops them in reverse. It has no loop of its own.
+
+Threads of a worker, beside those of its lanes: `dispatcher` (command connection and mailbox), `heartbeat`,
+`relay` and `janitor`, each with its own connection to Redis.
+
+Shutdown: claim no more; let running attempts finish until the deadline; ask the rest to stop and put their jobs
+back at no cost; write what is left to write; go. With Redis away it ends all the same, soon after the deadline:
+what could not be written comes back by itself when the locks expire.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import structlog
+
+from heavylift.errors import Unavailable
+from heavylift.handler import Registry
+from heavylift.lanes.cpu import CpuLane
+from heavylift.lanes.io import IoLane
+from heavylift.lanes.lane import Lane, LaneName
+from heavylift.service import Service
+from heavylift.settings import Settings
+from heavylift.store.channel import Channel
+from heavylift.store.connection import Connection, Target, check_server
+from heavylift.store.jobs import Jobs, QueueCounts, Retention
+from heavylift.worker.dispatcher import Dispatcher
+from heavylift.worker.heartbeat import Heartbeat
+from heavylift.worker.janitor import Janitor
+from heavylift.worker.link import Link
+from heavylift.worker.mailbox import Mailbox
+from heavylift.worker.queues import ServedQueues
+from heavylift.worker.relay import Relay
+from heavylift.worker.running import RunningTable
+from heavylift.worker.settler import Settler
+from heavylift.worker.sink import WorkerSink
+
+log = structlog.get_logger("heavylift")
+
+FLUSH = 2.0
+"""Seconds, after the lanes have closed, to get the last settlements to Redis."""
+
+
+class Worker:
+    """One worker process: claims from its queues, runs in its lanes, settles what comes of it.
+
+    Args:
+        settings: see `Settings`.
+        registry: the handlers. Their queues are served unless `queues` says which.
+        modules: the modules the handlers are in, by name; the cpu lane's processes import them.
+        locate: says where Redis is, asked at every connect (an embedded server may have to be started again).
+        queues: weights of the queues to serve.
+        strict: serve queues in the order given instead of by weight.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        *,
+        modules: Sequence[str],
+        locate: Callable[[], Target] | None = None,
+        queues: Mapping[str, int] | None = None,
+        strict: bool = False,
+    ) -> None:
+        self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self.settings = settings
+        self.registry = registry
+        self.queues = ServedQueues.build(registry.lanes, queues, strict)
+        self.done = threading.Event()
+        self.crashed: BaseException | None = None
+        self._locate = locate or (lambda: Target.from_settings(settings))
+        self._started_at = time.time()
+        self._stop_guard = threading.Lock()
+        self._stopped = False
+        self._deadline = 0.0
+        self._build(modules)
+
+    def _build(self, modules: Sequence[str]) -> None:
+        settings, crashed = self.settings, self._crashed
+        self.jobs = jobs = Jobs(settings.prefix, self._locate().scripts())
+        self.running = RunningTable()
+        self.relay = Relay(jobs, Link("relay", self._connect), crashed)
+        self.settler = Settler(self.id, self.registry, self.relay, ready=self._nudge)
+        self.sink = WorkerSink(self.running, self.settler, self.relay, nudge=self._nudge)
+        self.lanes = self._lanes(modules)
+        numbers = itertools.count(1)
+        self.dispatcher = Dispatcher(
+            self.id,
+            jobs,
+            Link("dispatcher", self._connect),
+            Mailbox(self._open_channel),
+            numbers=numbers,
+            registry=self.registry,
+            lanes=self.lanes,
+            queues=self.queues,
+            running=self.running,
+            settler=self.settler,
+            lock=settings.lock,
+            poll=settings.poll,
+            on_crash=crashed,
+        )
+        self.heartbeat = Heartbeat(
+            self.id,
+            jobs,
+            Link("heartbeat", self._connect),
+            self.running,
+            lock=settings.lock,
+            interval=settings.heartbeat,
+            facts=self.facts,
+            on_crash=crashed,
+        )
+        self.janitor = Janitor(
+            self.id,
+            jobs,
+            Link("janitor", self._connect),
+            numbers=numbers,
+            running=self.running,
+            settler=self.settler,
+            queues=list(self.queues.queues),
+            retention=Retention.from_settings(settings),
+            lock=settings.lock,
+            interval=settings.sweep,
+            on_crash=crashed,
+        )
+        self._services: list[Service] = [self.relay, self.heartbeat, self.dispatcher, self.janitor]
+
+    def _lanes(self, modules: Sequence[str]) -> dict[LaneName, Lane]:
+        wanted = {queue.lane for queue in self.queues.queues.values()}
+        lanes: dict[LaneName, Lane] = {}
+        if "io" in wanted:
+            lanes["io"] = IoLane(self.registry, self.settings, self.sink)
+        if "cpu" in wanted:
+            lanes["cpu"] = CpuLane(modules, self.settings, self.sink)
+        return lanes
+
+    # --- life -------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Wait for Redis, then start everything. Returns when jobs can be claimed.
+
+        Raises:
+            ServerUnsupported: the server is too old or would lose jobs; says what to do.
+        """
+        self._wait_for_redis()
+        for lane in self.lanes.values():
+            lane.start()
+        for service in self._services:
+            service.start()
+
+    def stop(self, deadline: float | None = None) -> bool:
+        """Shut down gracefully; `deadline` seconds for running attempts. True if everything ended.
+
+        May be called from any thread and more than once; a second caller waits for the first.
+        """
+        allowed = self.settings.deadline if deadline is None else deadline
+        with self._stop_guard:
+            if not self._stopped:
+                self._stopped = True
+                self._shut_down(allowed)
+            self.done.set()
+        return not any(service.running for service in self._services)
+
+    def quiet(self, on: bool = True) -> None:
+        """Claim nothing more (or again); running attempts go on."""
+        self.dispatcher.quiet = on
+        self.dispatcher.nudge()
+
+    def hurry(self) -> None:
+        """Do not wait for running attempts any longer: ask all to stop now."""
+        self._deadline = 0.0
+        for entry in self.running.entries():
+            if entry.lane is not None and not entry.ended:
+                entry.lane.stop_attempt(entry.job.id, entry.job.token, "shutdown")
+
+    def wait_drained(self, horizon: float = 60.0) -> None:
+        """Wait until no job of the served queues is waiting, running or due within `horizon` seconds."""
+        link = Link("drain", self._connect)
+        try:
+            while not self.done.wait(0.1):
+                if self._nothing_left(link, horizon):
+                    return
+        finally:
+            link.close()
+
+    # --- facts ------------------------------------------------------------------------------------------
+
+    def facts(self) -> dict[str, Any]:
+        """What is shown of this worker to others; one flat record of plain values."""
+        return {
+            "id": self.id,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "version": version("heavylift"),
+            "started_at": int(self._started_at * 1000),
+            "quiet": self.dispatcher.quiet,
+            "queues": {queue.name: queue.lane for queue in self.queues.queues.values()},
+            "lanes": {name: lane.snapshot() for name, lane in self.lanes.items()},
+            "running": [entry.job.id for entry in self.running.entries()[:100]],
+            "claimed": self.dispatcher.claimed,
+            "settled": self.dispatcher.settled,
+            "locks_lost": self.heartbeat.lost,
+            "recovered": self.janitor.recovered,
+        }
+
+    # --- inside -----------------------------------------------------------------------------------------
+
+    def _connect(self, role: str) -> Connection:
+        return Connection(self._locate(), name=f"heavylift:{role}")
+
+    def _open_channel(self) -> Channel:
+        channel = Channel(self._locate(), name="heavylift:mailbox")
+        channel.subscribe([self.jobs.worker_channel(self.id)])
+        return channel
+
+    def _nudge(self) -> None:
+        self.dispatcher.nudge()
+
+    def _crashed(self, crash: BaseException) -> None:
+        """A loop has died of a defect: a worker without it must not go on."""
+        self.crashed = self.crashed or crash
+        self.done.set()
+
+    def _wait_for_redis(self) -> None:
+        link = Link("start", self._connect)
+        try:
+            while not self.done.is_set():
+                try:
+                    link.round_trip([self.jobs.ping()])
+                    break
+                except Unavailable:
+                    self.done.wait(link.pause())
+        finally:
+            link.close()
+        connection = self._connect("check")
+        try:
+            for warning in check_server(connection):
+                log.warning(warning)
+            connection.round_trip([self.jobs.register_queue(name) for name in self.queues.queues])
+        finally:
+            connection.close()
+
+    def _nothing_left(self, link: Link, horizon: float) -> bool:
+        try:
+            replies = link.round_trip([self.jobs.counts(name) for name in self.queues.queues])
+        except Unavailable:
+            return False
+        return not len(self.running) and all(
+            isinstance(counts, QueueCounts)
+            and (counts.paused or not counts.waiting)
+            and not counts.active
+            and (counts.next_due_ms is None or counts.next_due_ms > horizon * 1000)
+            for counts in replies
+        )
+
+    def _shut_down(self, allowed: float) -> None:
+        self.quiet()
+        self.janitor.stop()
+        self._deadline = time.monotonic() + allowed
+        while not self.running.wait_empty(0.05) and time.monotonic() < self._deadline:
+            pass
+        for lane in self.lanes.values():
+            lane.close(self.settings.grace)
+        self.dispatcher.give_up_at = time.monotonic() + FLUSH
+        for service in (self.dispatcher, self.relay, self.heartbeat):
+            service.stop(FLUSH + 1.0)
