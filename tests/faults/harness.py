@@ -1,0 +1,130 @@
+"""Real workers as processes, and the ledger that says what really happened.
+
+Locks are short here (2 s, swept every second), so that a row takes seconds; the code paths are the same.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from heavylift import Client
+from heavylift.settings import Settings
+from tests.waiting import wait_until
+
+LOCK, SWEEP = 2.0, 1.0
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the ledger."""
+
+    job: str
+    attempt: int
+    pid: int
+    event: str
+
+
+class Ledger:
+    """Written by handlers with O_APPEND, read here. Not in the Redis under test, so no fault touches it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.touch()
+
+    def entries(self) -> list[Entry]:
+        lines = [line.split() for line in self.path.read_text().splitlines()]
+        return [Entry(job, int(attempt), int(pid), event) for job, attempt, pid, event in lines]
+
+    def starts(self, job: str) -> list[Entry]:
+        return [entry for entry in self.entries() if entry.job == job and entry.event == "start"]
+
+    def counts(self, event: str) -> Counter[str]:
+        return Counter(entry.job for entry in self.entries() if entry.event == event)
+
+
+class WorkerProcess:
+    """`heavylift worker` as a user runs it."""
+
+    def __init__(self, url: str, folder: Path, *, module: str = "tests.faults.jobs", **settings: object) -> None:
+        self.log = folder / f"worker-{os.urandom(3).hex()}.log"
+        chosen = {"lock": LOCK, "sweep": SWEEP, "poll": 1, "slots": 2, "deadline": 10, "grace": 1, **settings}
+        env = {key: value for key, value in os.environ.items() if not key.startswith(("HEAVYLIFT_", "REDIS_URL"))}
+        env |= {f"HEAVYLIFT_{name.upper()}": str(value) for name, value in chosen.items()}
+        env |= {"HEAVYLIFT_REDIS_URL": url, "PYTHONPATH": str(REPOSITORY), "HEAVYLIFT_ROOT": str(folder)}
+        with self.log.open("w") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "heavylift", "worker", module],
+                cwd=folder,
+                env=env,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        self._family: list[psutil.Process] = []
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def family(self) -> list[psutil.Process]:
+        """The worker's children, grandchildren ..., as far as they live."""
+        try:
+            self._family = psutil.Process(self.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            pass
+        return [member for member in self._family if is_alive(member)]
+
+    def signal(self, what: signal.Signals) -> None:
+        self.family()
+        self.process.send_signal(what)
+
+    def kill9(self) -> None:
+        self.signal(signal.SIGKILL)
+        self.process.wait(10)
+
+    def wait(self, timeout: float = 15.0) -> int:
+        return self.process.wait(timeout)
+
+    def await_ready(self, client: Client) -> None:
+        """Wait until Redis knows this worker."""
+        wait_until(f"worker {self.pid} says it is there\n", lambda: self._known(client), timeout=20)
+
+    def _known(self, client: Client) -> bool:
+        assert self.process.poll() is None, f"the worker has ended:\n{self.log.read_text()}"
+        return any(worker["pid"] == self.pid for worker in client.workers())
+
+    def end(self) -> None:
+        """End it whatever state it is in, with all that belongs to it."""
+        if self.process.poll() is None:
+            self.signal(signal.SIGCONT)
+            self.signal(signal.SIGTERM)
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(5)
+                raise AssertionError(f"the worker did not end:\n{self.log.read_text()}") from None
+        wait_until("no process of the worker is left", lambda: not self.family(), timeout=5)
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Running, and not merely waiting to be reaped."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def settings(url: str) -> Settings:
+    """Settings of the client under test."""
+    return Settings.load(env={}, redis_url=url)

@@ -1,0 +1,114 @@
+"""The handlers under fault. Each writes what it does to a ledger outside Redis, which the oracle reads."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from heavylift import Context, handler
+
+
+def note(ledger: str, ctx: Context, event: str) -> None:
+    """One line, in one write: `job attempt pid event`."""
+    line = f"{ctx.job.id} {ctx.attempt} {os.getpid()} {event}\n"
+    with open(ledger, "a", buffering=1) as book:
+        book.write(line)
+
+
+@handler(queue="light", retries=2)
+async def quick(ctx: Context, ledger: str) -> int:
+    note(ledger, ctx, "start")
+    await asyncio.sleep(0)
+    note(ledger, ctx, "finish")
+    return 1
+
+
+@handler(queue="light", timeout=60)
+async def until_told(ctx: Context, ledger: str, gate: str) -> str:
+    """Runs until the file `gate` exists."""
+    note(ledger, ctx, "start")
+    while not Path(gate).exists():
+        await asyncio.sleep(0.01)
+    note(ledger, ctx, "finish")
+    return "told"
+
+
+@handler(lane="cpu", queue="heavy", timeout=60, grace=0.5)
+def work_until_told(ctx: Context, ledger: str, gate: str) -> str:
+    """Keeps a processor busy until the file `gate` exists."""
+    note(ledger, ctx, "start")
+    while not Path(gate).exists():
+        time.sleep(0.005)
+    note(ledger, ctx, "finish")
+    return "told"
+
+
+@handler(lane="cpu", queue="heavy")
+def crunch(ctx: Context, ledger: str, seconds: float = 0.0) -> float:
+    """Spins for some seconds."""
+    note(ledger, ctx, "start")
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        pass
+    note(ledger, ctx, "finish")
+    return seconds
+
+
+@handler(lane="cpu", queue="heavy")
+def kills_itself(ctx: Context, ledger: str) -> None:
+    note(ledger, ctx, "start")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@handler(lane="cpu", queue="heavy", retries=0)
+def leaves(ctx: Context, ledger: str, how: str) -> Any:
+    """Leaves in every way a handler should not."""
+    note(ledger, ctx, "start")
+    match how:
+        case "os._exit":
+            os._exit(0)
+        case "sys.exit":
+            sys.exit(3)
+        case "keyboard":
+            raise KeyboardInterrupt
+        case "segfault":
+            ctypes.string_at(0)
+        case "unpicklable result":
+            return lambda: None
+        case "odd exception":
+            raise OddError(1, 2, 3)
+
+
+class OddError(Exception):
+    """Cannot be rebuilt from its `args`, as many real exception classes cannot."""
+
+    def __init__(self, a: int, b: int, c: int) -> None:
+        super().__init__(f"odd {a}{b}{c}")
+        self.unpicklable = lambda: None
+
+
+@handler(lane="cpu", queue="heavy", timeout=0.5, grace=0.3, retries=0)
+def never_returns(ctx: Context, ledger: str) -> None:
+    """Cannot be asked: it ignores the stop as a handler with a broad except does."""
+    note(ledger, ctx, "start")
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while True:
+        try:
+            while True:
+                pass
+        except BaseException:
+            continue
+
+
+@handler(queue="light", retries=3, backoff=[0.05])
+async def fails_twice(ctx: Context, ledger: str) -> int:
+    note(ledger, ctx, "start")
+    if ctx.attempt < 3:
+        raise RuntimeError(f"attempt {ctx.attempt} fails")
+    return ctx.attempt
