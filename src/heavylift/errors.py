@@ -46,7 +46,11 @@ class PayloadTooLarge(InvalidArgument):
     """The encoded arguments of a job are larger than `max_payload`. Nothing was enqueued."""
 
 
-class HandlerError(HeavyliftError):
+class InvalidResult(InvalidArgument):
+    """What a handler returned cannot be stored: it is not JSON, or larger than `max_result`. No retry helps."""
+
+
+class HandlerError(InvalidArgument):
     """A handler cannot be declared or loaded as it is written."""
 
 

@@ -94,6 +94,24 @@ class Backoff(msgspec.Struct, frozen=True, omit_defaults=True):
         if self.delays is not None and (not self.delays or min(self.delays) < 0):
             raise InvalidArgument("backoff.delays", self.delays, "give at least one wait, none negative")
 
+    @classmethod
+    def of(cls, value: Backoff | float | Sequence[float]) -> Backoff:
+        """A backoff from its short forms: a number is a fixed wait, a list gives each wait. Neither is jittered.
+
+        Raises:
+            InvalidArgument: it is none of these, or out of range.
+        """
+        if isinstance(value, Backoff):
+            return value
+        listed = [value] if isinstance(value, (int, float)) else value
+        if not isinstance(listed, (list, tuple)) or not all(_is_wait(wait) for wait in listed):
+            raise InvalidArgument("backoff", value, "give a Backoff, seconds, or a list of seconds")
+        return cls(delays=tuple(float(wait) for wait in listed), jitter=0.0)
+
+
+def _is_wait(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e10
+
 
 OnLostContact = Literal["stop", "finish"]
 
@@ -175,12 +193,18 @@ class JobSpec(Generic[R_co]):
 
     `resize.job(...)` makes one that type checkers know the result type of. Where the handler's code is not
     installed, make it by hand: `JobSpec("resize", {"source": "a.jpg", "width": 800}, queue="images")`.
+
+    Attributes:
+        encoded: the arguments as JSON, where they have been checked against the handler's signature already.
+        returns: the type the handler returns, where it is known.
     """
 
     handler: str
     args: Mapping[str, Any] = field(default_factory=dict)
     queue: str = "default"
     options: JobOptions = field(default_factory=JobOptions)
+    encoded: bytes | None = field(default=None, repr=False, compare=False)
+    returns: Any = field(default=Any, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name, value in (("handler", self.handler), ("queue", self.queue)):
@@ -234,6 +258,7 @@ class ClaimedJob:
         spec: the stored envelope, JSON.
         checkpoint: last state the handler saved, JSON, if any.
         previous: for a job taken over, the worker that held it.
+        started_at: when this start began, ms since 1970 by the Redis server's clock.
     """
 
     id: str
@@ -243,6 +268,7 @@ class ClaimedJob:
     counters: Counters
     checkpoint: bytes | None = None
     previous: str | None = None
+    started_at: int = 0
 
 
 class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -1,0 +1,142 @@
+"""The handlers a process knows, and the rules of their jobs. Passed in, never global.
+
+`load` imports the modules of the project's `handlers/` folder and those named, and keeps the handlers it finds in
+them. Worker, slots' processes and command line each load their own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import Any
+
+from heavylift.decide import Policy
+from heavylift.errors import HandlerError
+from heavylift.handler import Handler, LaneName
+from heavylift.job import Envelope
+
+FOLDER = "handlers"
+"""The folder of a project that is loaded by itself, and the package its modules are imported as."""
+
+
+class Registry:
+    """Handlers by name. Immutable.
+
+    Attributes:
+        handlers: all of them, in the order of their names.
+        lanes: which lane serves which queue, for the handlers' own queues.
+    """
+
+    def __init__(self, handlers: Iterable[Handler[..., Any]] = ()) -> None:
+        """Refuses two handlers of one name, and a queue that two lanes would have to serve.
+
+        Raises:
+            HandlerError: names both places.
+        """
+        known: dict[str, Handler[..., Any]] = {}
+        for handler in handlers:
+            other = known.setdefault(handler.name, handler)
+            if other is not handler:
+                remedy = f"is the name of two handlers: {_place(other)} and {_place(handler)}; give one of them a name="
+                raise HandlerError("name", handler.name, remedy)
+        self._known = known
+        self.handlers = tuple(known[name] for name in sorted(known))
+        self.lanes: Mapping[str, LaneName] = MappingProxyType(_lanes(self.handlers))
+
+    @classmethod
+    def load(cls, root: Path, modules: Sequence[str] = ()) -> Registry:
+        """Import the `handlers/` folder of a project, if there is one, and the named modules.
+
+        Args:
+            root: the project's root; put on the module path if it has the folder or modules are named.
+            modules: dotted names.
+
+        Raises:
+            HandlerError: a module cannot be imported (the cause is chained), or two handlers are at odds.
+        """
+        folder = root / FOLDER
+        if str(root) not in sys.path and (folder.is_dir() or modules):
+            sys.path.insert(0, str(root))
+        importlib.invalidate_caches()
+        names = [f"{FOLDER}.{found.name}" for found in pkgutil.iter_modules([str(folder)]) if found.name[0] != "_"]
+        loaded = [_import(name, folder) for name in sorted(names)]
+        loaded += [_import(name, None) for name in modules]
+        return cls(dict.fromkeys(value for module in loaded for value in _handlers_in(module)))
+
+    def get(self, name: str) -> Handler[..., Any] | None:
+        """The handler of this name, if there is one."""
+        return self._known.get(name)
+
+    def policy(self, envelope: Envelope) -> Policy:
+        """How often and when a job is tried again: what it says itself, else its handler, else the default."""
+        handler = self._known.get(envelope.handler)
+        default = Policy()
+        retries = _first(envelope.retries, handler and handler.options.retries, default.retries)
+        backoff = _first(envelope.backoff, handler and handler.backoff, default.backoff)
+        return Policy(retries=retries, backoff=backoff)
+
+    def timeout(self, envelope: Envelope) -> float | None:
+        """Seconds an attempt of a job may take; None for ever."""
+        handler = self._known.get(envelope.handler)
+        timeout: float | None = _first(envelope.timeout, handler and handler.options.timeout)
+        return timeout
+
+    def grace(self, envelope: Envelope, default: float = 5.0) -> float:
+        """Seconds between asking an attempt of a job to stop and ending it."""
+        handler = self._known.get(envelope.handler)
+        grace: float = _first(envelope.grace, handler and handler.options.grace, default)
+        return grace
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)
+
+
+def _place(handler: Handler[..., Any]) -> str:
+    return f"{handler.function.__module__}.{handler.place}"
+
+
+def _lanes(handlers: Iterable[Handler[..., Any]]) -> dict[str, LaneName]:
+    first: dict[str, Handler[..., Any]] = {}
+    for handler in handlers:
+        other = first.setdefault(handler.queue, handler)
+        if other.lane != handler.lane:
+            remedy = (
+                f"is served by one lane, but {_place(other)} is of the {other.lane} lane and {_place(handler)} "
+                f"of the {handler.lane} lane; give one of them another queue="
+            )
+            raise HandlerError("queue", handler.queue, remedy)
+    return {queue: handler.lane for queue, handler in first.items()}
+
+
+def _handlers_in(module: ModuleType) -> list[Handler[..., Any]]:
+    return [value for value in vars(module).values() if isinstance(value, Handler)]
+
+
+def _import(name: str, folder: Path | None) -> ModuleType:
+    """Import one module; with `folder`, make sure it is the one in there."""
+    where = name if folder is None else str(folder / f"{name.rpartition('.')[2]}.py")
+    try:
+        module = importlib.import_module(name)
+    except HandlerError as wrong:
+        raise HandlerError("module", where, f"declares a handler that will not do: {wrong}") from wrong
+    except (Exception, SystemExit) as wrong:
+        raise HandlerError("module", where, f"cannot be imported: {_cause(wrong)}") from wrong
+    file = Path(module.__file__) if module.__file__ else None
+    if folder is not None and file is not None and folder.resolve() not in file.resolve().parents:
+        remedy = f"is hidden by another package named {FOLDER!r}: {file} was imported instead"
+        raise HandlerError("module", where, remedy)
+    return module
+
+
+def _cause(wrong: BaseException) -> str:
+    """The exception on one line, with the place it came from."""
+    said = traceback.format_exception_only(type(wrong), wrong)[-1].strip()
+    frames = [f for f in traceback.extract_tb(wrong.__traceback__) if not f.filename.startswith("<frozen")]
+    last = frames[-1] if frames else None
+    return f"{said} (line {last.lineno} of {last.filename})" if last else said
