@@ -1,0 +1,124 @@
+"""What is said in one round trip, without saying it: which commands go to which node, and what replies mean.
+
+The shells (`connection`, `async_connection`) only move bytes. Here is decided what happens when a script is not
+known (load it, resend that call), when a slot has moved or is moving (follow, ask again, wait), and when to give up.
+None of these replies comes after a call has run, so resending is always safe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from heavylift.errors import StoreError
+from heavylift.store.call import Arg, Call
+from heavylift.store.refusals import GONE, LATER, Refusal, explain
+from heavylift.store.slots import Slots
+from heavylift.store.target import Address
+
+Node = Address | None
+"""None is the only node there is."""
+
+PAUSE, LONGEST_PAUSE = 0.005, 0.2
+FOLLOW = 16
+"""Redirections followed for one call."""
+
+_NOT_OURS = -1
+
+
+class Exchange:
+    """One round trip of `calls`. Ask `sends`, send, `feed` the replies; again while `open`; then read `results`.
+
+    Attributes:
+        results: in the order of the calls: the parsed answer, or the error this call was refused with.
+        pause: seconds to wait before sending again.
+        gone: nodes that said they cannot serve; connect to them anew.
+    """
+
+    def __init__(self, calls: Sequence[Call[Any]], slots: Slots | None = None, patience: float = 2.0) -> None:
+        self._calls = calls
+        self._slots = slots
+        self._patience = patience
+        self._todo: list[int] = list(range(len(calls)))
+        self._asking: dict[int, Node] = {}
+        self._load: set[int] = set()
+        self._tries: dict[int, int] = {}
+        self._sent: dict[Node, list[int]] = {}
+        self.results: list[Any] = [None] * len(calls)
+        self.pause = 0.0
+        self.gone: set[Node] = set()
+
+    @property
+    def open(self) -> bool:
+        """True while some call has no result."""
+        return bool(self._todo)
+
+    def sends(self) -> dict[Node, list[Sequence[Arg]]]:
+        """The commands to be sent now, per node."""
+        sends: dict[Node, list[Sequence[Arg]]] = {}
+        self._sent = {}
+        loaded: set[tuple[Node, str]] = set()
+        for index in self._todo:
+            call = self._calls[index]
+            asked = self._asking.pop(index, None)
+            node = asked or (self._slots.node(call.keys[0]) if self._slots else None)
+            commands, sent = sends.setdefault(node, []), self._sent.setdefault(node, [])
+            script = call.script
+            if index in self._load and script and (node, script.sha) not in loaded:
+                loaded.add((node, script.sha))
+                commands.append(("SCRIPT", "LOAD", script.source))
+                sent.append(_NOT_OURS)
+            if asked:
+                commands.append(("ASKING",))
+                sent.append(_NOT_OURS)
+            commands.append(call.command)
+            sent.append(index)
+        self._todo = []
+        self.pause = 0.0
+        return sends
+
+    def feed(self, node: Node, replies: Sequence[Any]) -> None:
+        """Take a node's replies to what `sends` gave it."""
+        for index, reply in zip(self._sent[node], replies, strict=True):
+            if index == _NOT_OURS:
+                continue
+            if isinstance(reply, Refusal):
+                self._refused(node, index, reply)
+            else:
+                self.results[index] = self._calls[index].parse(reply)
+
+    def fail(self, node: Node, error: StoreError) -> None:
+        """The node could not be asked, or did not answer."""
+        for index in self._sent[node]:
+            if index != _NOT_OURS:
+                self.results[index] = error
+
+    def _refused(self, node: Node, index: int, refusal: Refusal) -> None:
+        code = refusal.code
+        tries = self._tries[index] = self._tries.get(index, 0) + 1
+        if code == "NOSCRIPT" and tries <= FOLLOW:
+            self._load.add(index)
+            self._todo.append(index)
+        elif code == "MOVED" and self._slots and tries <= FOLLOW:
+            self._slots.moved(str(refusal), node)
+            self._todo.append(index)
+        elif code == "ASK" and self._slots and tries <= FOLLOW:
+            self._asking[index] = self._slots.asked(str(refusal), node)
+            self._todo.append(index)
+        elif code in LATER and self._slots and self._patience > 0:
+            pause = min(PAUSE * 2 ** min(tries, 10), LONGEST_PAUSE)
+            if pause > self.pause:
+                self._patience -= pause - self.pause
+                self.pause = pause
+            self._todo.append(index)
+        else:
+            if code in GONE:
+                self.gone.add(node)
+            self.results[index] = explain(refusal)
+
+
+def raise_if_lost(result: Any) -> Any:
+    """A single call's result; raises it if it is an error."""
+    if isinstance(result, StoreError):
+        raise result
+    return result

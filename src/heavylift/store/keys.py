@@ -1,0 +1,153 @@
+"""Every key heavylift writes, named once, with its type.
+
+All keys of a queue carry the hash tag `{<queue>}`, so that a Redis Cluster keeps them in one slot and one
+script may touch them all. Three keys belong to no queue and stand alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys of one queue. Each attribute or method says the type of what it names."""
+
+    prefix: str
+    queue: str
+
+    def _name(self, part: str) -> str:
+        return f"{self.prefix}:{{{self.queue}}}:{part}"
+
+    @property
+    def base(self) -> str:
+        """What every key of the queue begins with; the scripts build job and line keys from it."""
+        return self._name("")
+
+    @property
+    def meta(self) -> str:
+        """hash: how the queue is run (paused, limits, step, retention) and what it counted."""
+        return self._name("meta")
+
+    def job(self, id: str) -> str:
+        """hash: one job, with its envelope, state, lock token, counters and last attempts."""
+        return self._name(f"job:{id}")
+
+    def line(self, path: str = "") -> str:
+        """sorted set: ids of waiting jobs of one path, by rank. Path "" while no group or key is limited."""
+        return self._name(f"line:{path}")
+
+    def ring(self, group: str | None = None) -> str:
+        """sorted set: groups that may run now, by the rank of their best job; of one group: its lines that may."""
+        return self._name("ring" if group is None else f"ring:{group}")
+
+    @property
+    def gate(self) -> str:
+        """sorted set: lines out of rate tokens, by the time they open again (ms). Reserved."""
+        return self._name("gate")
+
+    @property
+    def held(self) -> str:
+        """hash: running jobs per group and per path with a key; a field goes when it reaches 0."""
+        return self._name("held")
+
+    @property
+    def tat(self) -> str:
+        """sorted set: theoretical arrival times of rate limits. Reserved."""
+        return self._name("tat")
+
+    @property
+    def vt(self) -> str:
+        """sorted set: virtual times of the order `fair`. Reserved."""
+        return self._name("vt")
+
+    @property
+    def locks(self) -> str:
+        """sorted set: ids of active jobs by the expiry of their lock (ms)."""
+        return self._name("locks")
+
+    @property
+    def delayed(self) -> str:
+        """sorted set: ids of delayed jobs by due time (ms)."""
+        return self._name("delayed")
+
+    @property
+    def expiring(self) -> str:
+        """sorted set: ids of jobs that must have started by a time (ms), until they start."""
+        return self._name("expiring")
+
+    @property
+    def blocked(self) -> str:
+        """sorted set: ids of jobs that wait for parents, by the time they were enqueued (ms)."""
+        return self._name("blocked")
+
+    @property
+    def completed(self) -> str:
+        """sorted set: ids of completed jobs by the time they ended (ms)."""
+        return self._name("completed")
+
+    @property
+    def failed(self) -> str:
+        """sorted set: ids of dead letters by the time they ended (ms)."""
+        return self._name("failed")
+
+    @property
+    def cancelled(self) -> str:
+        """sorted set: ids of cancelled jobs by the time they ended (ms)."""
+        return self._name("cancelled")
+
+    @property
+    def purge(self) -> str:
+        """sorted set: ids of all ended jobs by the time they are removed (ms)."""
+        return self._name("purge")
+
+    @property
+    def outbox(self) -> str:
+        """sorted set: hand-overs to other slots. Reserved."""
+        return self._name("outbox")
+
+    def call(self, worker: str) -> str:
+        """hash: the last numbered call of each verb by one worker, and its answer. Expires after an hour."""
+        return self._name(f"call:{worker}")
+
+    @property
+    def idle(self) -> str:
+        """sorted set: workers that found nothing, by the end of their sleep (ms); free places in the thousandths."""
+        return self._name("idle")
+
+    def raw(self, id: str) -> str:
+        """any type: what stood under the key of a malformed job, moved aside. Expires with retention."""
+        return self._name(f"raw:{id}")
+
+    def event_channel(self, id: str) -> str:
+        """channel: events of one job."""
+        return self._name(f"job:{id}")
+
+    def event_pattern(self) -> str:
+        """channel pattern: events of all jobs of the queue."""
+        return _escape(self._name("job:")) + "*"
+
+
+def _escape(text: str) -> str:
+    """`text` as a pattern that matches only itself."""
+    return "".join("\\" + c if c in "*?[]\\^" else c for c in text)
+
+
+def queues(prefix: str) -> str:
+    """set: names of all queues that were ever used."""
+    return f"{prefix}:queues"
+
+
+def workers(prefix: str) -> str:
+    """sorted set: workers by the time they were last seen (ms)."""
+    return f"{prefix}:workers"
+
+
+def worker(prefix: str, worker_id: str) -> str:
+    """hash: what a worker says about itself. Expires when it stops saying so."""
+    return f"{prefix}:worker:{worker_id}"
+
+
+def worker_channel(prefix: str, worker_id: str) -> str:
+    """channel: messages for one worker, words separated by a space: `wake <queue>`, `cancel <queue> <id>`."""
+    return f"{prefix}:worker:{worker_id}"

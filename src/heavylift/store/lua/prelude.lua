@@ -1,0 +1,51 @@
+-- What every verb finds: names for its keys and arguments (bound by the loader), the time, and a few words.
+-- CLUSTER and OFFSET (ms, for tests) are set by the loader.
+
+local call = redis.call
+
+-- All keys of a queue begin with `base`; jobs and lines, which a script finds on the way, are named from it.
+local base = string.sub(meta_key, 1, -5)
+local prefix, queue = string.match(base, '^(.*):{(.*)}:$')
+
+-- Redis' own clock is the only one: microseconds for ranks, milliseconds for everything else.
+local clock = call('TIME')
+local now_us = clock[1] * 1000000 + clock[2] + OFFSET * 1000
+local now = math.floor(now_us / 1000)
+
+-- Whether jobs stand in lines by group and key, as some limit asks, or all in one. Verbs set it from meta.
+local by_lines = false
+
+local function job_key(id)
+  return base .. 'job:' .. id
+end
+
+-- While a slot moves, some of its keys are on another node, where this script would neither find nor keep them.
+-- EXISTS over several keys is refused as long as one of them is not here, also one that exists nowhere yet.
+-- So: every key found on the way is asked for before the first write; the declared ones Redis itself has checked.
+local function here(names)
+  if not CLUSTER or #names == 0 then
+    return true
+  end
+  return type(redis.pcall('EXISTS', meta_key, unpack(names))) == 'number'
+end
+
+local MOVING = { err = 'MOVING a key of this call is on its way to another node' }
+
+-- A string as JSON; nearly all are plain names and need no escaping.
+local function quote(text)
+  if string.find(text, '[^%w_.:@%-/ ]') then
+    return cjson.encode(text)
+  end
+  return '"' .. text .. '"'
+end
+
+local event_rest = '","queue":"' .. queue .. '","at":' .. now
+
+-- Tell watchers. `more` is the rest of the JSON object, beginning with a comma.
+local function publish(id, event, more)
+  call('PUBLISH', base .. 'job:' .. id, '{"event":"' .. event .. '","job":"' .. id .. event_rest .. (more or '') .. '}')
+end
+
+local function detail(text)
+  return ',"detail":' .. quote(text)
+end

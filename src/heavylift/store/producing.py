@@ -1,0 +1,112 @@
+"""Verbs of those who put jobs in: enqueue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from heavylift.job import State
+from heavylift.store.call import Arg, Call
+from heavylift.store.keys import queues
+from heavylift.store.verbs import Verbs, nothing
+
+BATCH_JOBS = 100
+BATCH_BYTES = 1 << 20
+"""One enqueue call carries at most this many jobs and bytes, so that no script holds Redis for long."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to be enqueued. Times in ms.
+
+    Attributes:
+        spec: the envelope, JSON.
+        delay_ms: from now; `due_ms`: since 1970, instead.
+        expires_ms: from now; not started by then, it goes to the dead letters.
+        keep_ms: how long it is kept once ended; None for the queue's rule.
+        group, key: where it stands for limits; the group is the handler if not said.
+    """
+
+    id: str
+    spec: bytes
+    handler: str
+    priority: int = 0
+    delay_ms: int = 0
+    due_ms: int | None = None
+    expires_ms: int | None = None
+    keep_ms: int | None = None
+    group: str = ""
+    key: str = ""
+
+    @property
+    def options(self) -> str:
+        """What differs from the plainest job, as the script reads it; empty for the plainest."""
+        if not (self.priority or self.delay_ms or self.group or self.key) and (
+            self.due_ms is self.expires_ms is self.keep_ms is None
+        ):
+            return ""
+        said = (self.priority, self.delay_ms, self.due_ms, self.expires_ms, self.keep_ms, self.group, self.key)
+        return " ".join("-" if value is None or value == "" else str(value) for value in said)
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueued:
+    """What became of one job: its state, and whether its id was there before (then nothing was changed)."""
+
+    id: str
+    state: State
+    duplicate: bool
+
+
+_STATES = {
+    "w": State.WAITING,
+    "d": State.DELAYED,
+    "b": State.BLOCKED,
+    "a": State.ACTIVE,
+    "c": State.COMPLETED,
+    "f": State.FAILED,
+    "x": State.CANCELLED,
+}
+
+
+def batches(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
+    """`jobs` in runs that each fit one enqueue call, in order."""
+    start = size = 0
+    for at, job in enumerate(jobs):
+        weight = len(job.spec)
+        if at > start and (at - start == BATCH_JOBS or size + weight > BATCH_BYTES):
+            yield jobs[start:at]
+            start, size = at, 0
+        size += weight
+    if start < len(jobs):
+        yield jobs[start:]
+
+
+class Producing(Verbs):
+    """Enqueue, and making a queue known."""
+
+    def enqueue(self, queue: str, jobs: Sequence[NewJob], nonce: str) -> Call[list[Enqueued]]:
+        """Put jobs into the queue: all of them or, while Redis is full, none.
+
+        Args:
+            queue: its name.
+            jobs: one of `batches`.
+            nonce: fresh for each call, kept when the call is repeated: then nothing is enqueued twice.
+        """
+        rest: list[Arg] = []
+        for job in jobs:
+            rest += (job.id, job.handler, job.spec, job.options)
+
+        def parse(reply: Any) -> list[Enqueued]:
+            answers = reply.decode()
+            return [
+                Enqueued(job.id, _STATES[answer.lower()], answer.isupper())
+                for job, answer in zip(jobs, answers, strict=True)
+            ]
+
+        return self._script("enqueue", queue, parse, rest, nonce=nonce)
+
+    def register_queue(self, queue: str) -> Call[None]:
+        """Make the queue's name known to those who list queues. Once per producer is enough."""
+        return self._plain(nothing, "SADD", queues(self.prefix), queue)

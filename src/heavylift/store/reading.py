@@ -1,0 +1,121 @@
+"""Verbs that only read: counts, one job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from heavylift.job import AttemptRecord, Counters, Envelope, JobRecord, Progress, State
+from heavylift.store.call import Call
+from heavylift.store.verbs import Verbs
+
+
+@dataclass(frozen=True, slots=True)
+class QueueCounts:
+    """How many jobs of a queue are in each state, at one moment. Age of the first in line in ms."""
+
+    waiting: int
+    delayed: int
+    blocked: int
+    active: int
+    completed: int
+    failed: int
+    cancelled: int
+    paused: bool
+    oldest_waiting_ms: int | None
+
+
+_SIZES = ("waiting", "delayed", "blocked", "active", "completed", "failed", "cancelled")
+
+
+class Reading(Verbs):
+    """Counts and records."""
+
+    def counts(self, queue: str) -> Call[QueueCounts]:
+        """How many jobs are in each state, whether the queue is paused, how long its first job has waited."""
+
+        def parse(reply: Any) -> QueueCounts:
+            sizes = dict(zip(_SIZES, reply, strict=False))
+            paused, age = reply[len(_SIZES) :]
+            return QueueCounts(**sizes, paused=bool(paused), oldest_waiting_ms=None if age < 0 else age)
+
+        return self._script("counts", queue, parse)
+
+    def job(self, queue: str, id: str) -> Call[JobRecord | None]:
+        """All that is known about one job; None if there is none."""
+        return self._plain(lambda reply: read_record(id, queue, reply), "HGETALL", self.keys(queue).job(id))
+
+    def raw(self, queue: str, id: str) -> Call[dict[bytes, bytes]]:
+        """The job's hash as it stands in Redis; empty if there is none."""
+        return self._plain(_pairs, "HGETALL", self.keys(queue).job(id))
+
+
+def _pairs(reply: Any) -> dict[bytes, bytes]:
+    return reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
+
+
+def read_record(id: str, queue: str, reply: Any) -> JobRecord | None:
+    """A job's hash as a value. Fields that cannot be read are left out rather than hide the rest."""
+    stored = _pairs(reply)
+    if not stored:
+        return None
+    envelope = _decoded(stored.get(b"spec"), Envelope)
+    numbers = {name: _number(stored.get(name.encode())) for name in _NUMBERS}
+    return JobRecord(
+        id=id,
+        queue=queue,
+        state=_state(stored.get(b"state")),
+        handler=_text(stored, b"handler") or (envelope.handler if envelope else ""),
+        args=_decoded(envelope.args, Any) if envelope else None,
+        options=envelope,
+        priority=numbers["prio"] or 0,
+        counters=Counters(*(numbers[name] or 0 for name in _COUNTERS)),
+        enqueued_at=numbers["enqueued_at"] or (envelope.enqueued_at if envelope else 0),
+        due_at=numbers["due"],
+        started_at=numbers["started_at"],
+        finished_at=numbers["finished_at"],
+        worker=_text(stored, b"worker"),
+        progress=_decoded(stored.get(b"progress"), Progress),
+        result=_decoded(stored.get(b"result"), Any),
+        reason=_text(stored, b"reason"),
+        attempts=_attempts(stored),
+        cancel_requested=b"cancel" in stored,
+    )
+
+
+_COUNTERS = ("starts", "attempts", "crashes", "interruptions", "unknown")
+_NUMBERS = (*_COUNTERS, "prio", "enqueued_at", "due", "started_at", "finished_at")
+
+
+def _attempts(stored: dict[bytes, bytes]) -> list[AttemptRecord]:
+    found = (_decoded(value, AttemptRecord) for name, value in stored.items() if name.startswith(b"attempt:"))
+    return sorted((record for record in found if record), key=lambda record: record.number)
+
+
+def _state(raw: bytes | None) -> State:
+    try:
+        return State((raw or b"").decode())
+    except ValueError:
+        return State.FAILED  # nothing else it could be: the next claim puts it into the dead letters
+
+
+def _number(raw: bytes | None) -> int | None:
+    try:
+        return int(float(raw)) if raw else None
+    except ValueError:
+        return None
+
+
+def _text(stored: dict[bytes, bytes], name: bytes) -> str | None:
+    return stored.get(name, b"").decode("utf-8", "replace") or None
+
+
+def _decoded(raw: Any, kind: Any) -> Any:
+    if not raw:
+        return None
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None

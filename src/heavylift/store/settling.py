@@ -1,0 +1,79 @@
+"""Verbs of an attempt's holder that write: settle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from heavylift.decide import Settlement
+from heavylift.job import AttemptRecord
+from heavylift.store.call import Arg, Call
+from heavylift.store.verbs import Verbs
+
+Written: TypeAlias = Literal["ok", "stale", "gone"]
+"""`ok`: written. `stale`: the token is not the job's any more. `gone`: there is no such job. Both change nothing."""
+
+WRITTEN: dict[int, Written] = {ord("o"): "ok", ord("s"): "stale", ord("g"): "gone"}
+
+_json = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class SettleItem:
+    """One attempt's end, to be written.
+
+    Attributes:
+        settlement: what it means for the job.
+        record: kept with the job (the last 20 are); None keeps nothing.
+        progress, checkpoint: the last ones, JSON, if not written yet.
+    """
+
+    id: str
+    token: str
+    settlement: Settlement
+    record: AttemptRecord | None = None
+    progress: bytes | None = None
+    checkpoint: bytes | None = None
+
+
+def _plan(settlement: Settlement) -> str:
+    if settlement.to is None:
+        raise ValueError("a settlement without a state has nothing to write")
+    counter = settlement.count or "-"
+    reason = settlement.reason or "-"
+    return f"{settlement.to} {counter} {round(settlement.delay * 1000)} {settlement.keep_rank:d} {reason}"
+
+
+class Settling(Verbs):
+    """Settle."""
+
+    def settle(self, queue: str, worker: str, number: int, items: Sequence[SettleItem]) -> Call[list[Written]]:
+        """Write what became of attempts and let their locks go. The answer has one word per item.
+
+        Args:
+            queue: its name.
+            worker: the holder.
+            number: one more than its last settle's; the same again if the reply was lost.
+            items: at most some hundred; their `settlement.to` is never None.
+        """
+        rest: list[Arg] = []
+        for item in items:
+            record = item.record
+            rest += (
+                item.id,
+                item.token,
+                _plan(item.settlement),
+                record.cause if record else "",
+                item.settlement.result or b"",
+                _json.encode(record) if record else b"",
+                item.progress or b"",
+                item.checkpoint or b"",
+            )
+        return self._script("settle", queue, _written, rest, worker=worker, number=number)
+
+
+def _written(reply: Any) -> list[Written]:
+    return [WRITTEN[letter] for letter in reply]

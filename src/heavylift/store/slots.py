@@ -1,0 +1,53 @@
+"""Which node of a Redis Cluster serves which slot, as far as we know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from redis.crc import key_slot
+
+from heavylift.store.target import Address
+
+
+class Slots:
+    """The map of slots, corrected by redirections. Known from one thread or loop at a time."""
+
+    def __init__(self, seeds: Iterable[Address]) -> None:
+        self._seeds = list(seeds)
+        self._nodes: dict[int, Address] = {}
+        self._known: set[Address] = set()
+        self.stale = True
+
+    def node(self, key: str) -> Address:
+        """The node to ask for a key; any known one if its slot is not known (it will redirect)."""
+        return self._nodes.get(key_slot(key.encode())) or self.candidates()[0]
+
+    def candidates(self) -> list[Address]:
+        """Nodes that may be asked for the map: known ones first, then those named in the URL."""
+        return [*self._known, *(seed for seed in self._seeds if seed not in self._known)]
+
+    def learn(self, reply: Any, asked: Address) -> None:
+        """Read a reply of CLUSTER SLOTS that came from `asked`."""
+        nodes: dict[int, Address] = {}
+        for low, high, primary, *_ in reply:
+            address = ((primary[0] or b"").decode() or asked[0], int(primary[1]))
+            nodes.update(dict.fromkeys(range(int(low), int(high) + 1), address))
+        self._nodes, self._known, self.stale = nodes, set(nodes.values()), False
+
+    def moved(self, said: str, by: Address | None) -> None:
+        """A slot is elsewhere for good: `MOVED 3999 host:port`."""
+        self._nodes[int(said.split(" ", 2)[1])] = self.asked(said, by)
+
+    def asked(self, said: str, by: Address | None) -> Address:
+        """Where a redirection points; a missing host means the node that said so."""
+        host, _, port = said.split(" ")[2].rpartition(":")
+        address = (host.strip("[]") or (by[0] if by else "localhost"), int(port))
+        self._known.add(address)
+        return address
+
+    def forget(self, node: Address) -> None:
+        """The node failed: learn the map again before the next round trip."""
+        self._known.discard(node)
+        self._nodes = {slot: address for slot, address in self._nodes.items() if address != node}
+        self.stale = True

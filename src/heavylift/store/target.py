@@ -1,0 +1,158 @@
+"""Where Redis is and how to get in: one server, a Sentinel set or a Cluster; TCP, TLS or a unix socket."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from redis.backoff import NoBackoff
+from redis.connection import Connection as Socket
+from redis.connection import parse_url
+from redis.exceptions import AuthenticationError, RedisError
+from redis.retry import Retry
+from redis.sentinel import MasterNotFoundError, Sentinel
+
+from heavylift.errors import InvalidArgument, PermissionMissing, StoreError, Unavailable
+from heavylift.settings import Settings
+
+Address = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What to connect to. Make it with `from_url` or `from_settings`.
+
+    Attributes:
+        options: what redis-py's connection class is given (host, port, path, credentials, database, TLS).
+        nodes: addresses named in the URL; several for Sentinels or a Cluster.
+        sentinel: name of the set, if the addresses are Sentinels.
+        cluster: the addresses are nodes of a Redis Cluster.
+        connect_timeout, command_timeout: seconds.
+    """
+
+    options: Mapping[str, Any] = field(repr=False)
+    nodes: tuple[Address, ...] = ()
+    sentinel: str | None = None
+    cluster: bool = False
+    connect_timeout: float = 5.0
+    command_timeout: float = 10.0
+
+    @classmethod
+    def from_url(
+        cls,
+        url: str,
+        *,
+        sentinel: str | None = None,
+        cluster: bool = False,
+        connect_timeout: float = 5.0,
+        command_timeout: float = 10.0,
+    ) -> Target:
+        """A target from `redis://`, `rediss://` or `unix://`; several `host:port` may stand with commas between.
+
+        Raises:
+            InvalidArgument: the URL cannot be read.
+        """
+        try:
+            parts = urlsplit(url)
+            credentials, at, hosts = parts.netloc.rpartition("@")
+            nodes = tuple(_address(host) for host in hosts.split(",")) if hosts else ()
+            single = urlunsplit(parts._replace(netloc=credentials + at + hosts.split(",")[0])) if nodes else url
+            options = dict(parse_url(single))  # type: ignore[no-untyped-call]
+        except ValueError as wrong:
+            shown = url.rpartition("@")[2]
+            raise InvalidArgument("redis_url", shown, f"give redis://, rediss:// or unix:// ({wrong})") from None
+        for known_to_us in ("retry_on_timeout", "retry", "max_connections", "decode_responses", "protocol"):
+            options.pop(known_to_us, None)
+        return cls(options, nodes, sentinel, cluster, connect_timeout, command_timeout)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Target:
+        """The target that the settings name.
+
+        Raises:
+            InvalidArgument: no URL is set (start the embedded server first), or it cannot be read.
+        """
+        if settings.redis_url is None:
+            raise InvalidArgument("redis_url", None, "give the URL of a Redis server, or of the embedded one")
+        return cls.from_url(
+            settings.redis_url,
+            sentinel=settings.sentinel,
+            cluster=settings.cluster,
+            connect_timeout=settings.connect_timeout,
+            command_timeout=settings.command_timeout,
+        )
+
+    def __str__(self) -> str:
+        if path := self.options.get("path"):
+            return f"unix://{path}"
+        where = ",".join(f"{host}:{port}" for host, port in self.nodes) or "localhost:6379"
+        return f"{self.sentinel}@{where}" if self.sentinel else where
+
+    def at(self, address: Address) -> Target:
+        """The same way in, to one given node."""
+        options = {**self.options, "host": address[0], "port": address[1]}
+        return replace(self, options=options, nodes=(address,), sentinel=None)
+
+    def dial(self, name: str) -> Socket:
+        """An open, greeted connection of redis-py, with its own retries off. Sentinels are asked each time anew.
+
+        Raises:
+            Unavailable: nobody there, or no answer in time.
+            PermissionMissing: the credentials are refused.
+        """
+        try:
+            options = {**self.options, **self.primary()} if self.sentinel else dict(self.options)
+            kind = options.pop("connection_class", Socket)
+            socket = kind(**options, **self.manners(name, Retry(NoBackoff(), 0)))
+            socket.connect()
+            return socket  # type: ignore[no-any-return]
+        except (RedisError, OSError) as wrong:
+            raise unreachable(self, wrong) from None
+
+    def manners(self, name: str, retry: Any) -> dict[str, Any]:
+        """What every connection is told beside its address."""
+        return {
+            "client_name": f"heavylift:{name}",
+            "socket_connect_timeout": self.connect_timeout,
+            "socket_timeout": self.command_timeout,
+            "health_check_interval": 0,
+            "protocol": 2,
+            "retry": retry,
+        }
+
+    def primary(self) -> dict[str, Any]:
+        """Host and port of the primary, by the Sentinels: asked without credentials first, then with ours."""
+        told = {k: v for k, v in self.options.items() if k in ("username", "password") or k.startswith("ssl")}
+        manners = {"socket_timeout": self.connect_timeout, "socket_connect_timeout": self.connect_timeout}
+        try:
+            return self._discover(manners)
+        except MasterNotFoundError:
+            if not told:
+                raise
+            return self._discover({**manners, **told})
+
+    def _discover(self, manners: dict[str, Any]) -> dict[str, Any]:
+        sentinels: Any = Sentinel(list(self.nodes), sentinel_kwargs=manners)  # type: ignore[no-untyped-call]
+        try:
+            host, port = sentinels.discover_master(self.sentinel)
+        finally:
+            for client in sentinels.sentinels:
+                client.close()
+        return {"host": host, "port": port}
+
+
+def unreachable(target: Target, wrong: Exception) -> StoreError:
+    """The error to hand out when a connection could not be made."""
+    if isinstance(wrong, AuthenticationError) or "NOPERM" in str(wrong) or "WRONGPASS" in str(wrong):
+        return PermissionMissing(f"{target} refuses the user: {wrong}")
+    return Unavailable(f"{target} cannot be reached: {wrong}")
+
+
+def _address(text: str) -> Address:
+    if text.startswith("["):
+        host, _, port = text[1:].partition("]")
+        return host, int(port.lstrip(":") or 6379)
+    host, _, port = text.partition(":")
+    return host or "localhost", int(port or 6379)

@@ -1,0 +1,56 @@
+"""What every family of verbs stands on: the prefix, the loaded scripts and the making of a call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from heavylift.store.call import Arg, Call
+from heavylift.store.keys import Keys
+from heavylift.store.scripts import Scripts
+
+T = TypeVar("T")
+
+
+class Verbs:
+    """Builds calls and reads replies. No I/O and no state but what it was made with.
+
+    Attributes:
+        prefix: first part of every key.
+        scripts: the loaded verbs.
+    """
+
+    def __init__(self, prefix: str = "heavylift", scripts: Scripts | None = None) -> None:
+        self.prefix = prefix
+        self.scripts = scripts or Scripts()
+        self._keys: dict[str, Keys] = {}
+
+    def keys(self, queue: str) -> Keys:
+        """The keys of one queue."""
+        if (found := self._keys.get(queue)) is None:
+            found = self._keys.setdefault(queue, Keys(self.prefix, queue))
+        return found
+
+    def _script(
+        self, verb: str, queue: str, parse: Callable[[Any], T], rest: Sequence[Arg] = (), /, **args: Arg
+    ) -> Call[T]:
+        loaded = self.scripts[verb]
+        keys, command = loaded.bind(self.keys(queue), args, rest)
+        return Call(keys, command, parse, loaded.script)
+
+    def _plain(self, parse: Callable[[Any], T], command: str, key: str, *args: Arg) -> Call[T]:
+        return Call((key,), (command, key, *args), parse)
+
+
+def nothing(reply: Any) -> None:
+    """Parses a reply that says nothing."""
+
+
+def text(raw: bytes) -> str:
+    """A name as Redis gave it back."""
+    return raw.decode()
+
+
+def optional(raw: bytes) -> bytes | None:
+    """A field as a script gave it back: empty means not there."""
+    return raw or None
