@@ -1,8 +1,44 @@
-"""Running a handler to an outcome. An attempt never raises: whatever the handler does becomes a value."""
+"""Running a handler to an outcome. An attempt never raises: whatever the handler does becomes a value.
+
+Both lanes and the slots' processes run handlers through here, and nowhere else. A plain handler takes `run`, an async
+one `run_async`; they are the same steps with one `await` between them:
+
+1. `prepare` reads the envelope and finds the handler,
+2. the stored arguments are checked against the handler's signature,
+3. the handler is called,
+4. what it returned is encoded where it ran, within the size limit; or what it raised is turned into plain data.
+
+The one thing that may come out of `run` is a `Stop` that arrived before or after the handler's own lines, while the
+arguments were read or the outcome made. Who raises stops into running code catches it (`stopped` makes the outcome).
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any, Protocol
+
 import msgspec
+
+from heavylift.codec import decode_envelope, encode_result
+from heavylift.context import Context, JobInfo, Reporter
+from heavylift.errorinfo import error_info
+from heavylift.errors import InvalidJob, InvalidResult, Reject, Retry, StopReason
+from heavylift.handler import Handler
+from heavylift.job import Counters, Envelope
+from heavylift.outcome import (
+    Cancelled,
+    Completed,
+    ErrorInfo,
+    Interrupted,
+    Invalid,
+    LockLost,
+    Outcome,
+    Raised,
+    Rejected,
+    RetryAsked,
+    TimedOut,
+    UnknownHandler,
+)
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -10,19 +46,153 @@ class Start(msgspec.Struct, frozen=True):
 
     Attributes:
         spec: the stored envelope, JSON.
-        number: which start of the job this is, from 1.
+        counters: `starts` includes this one.
         timeout: seconds the handler may run; None for ever.
         grace: seconds between asking it to stop and ending it.
         checkpoint: last state saved by an earlier attempt, JSON.
-        attempts: failures of the handler so far.
     """
 
     id: str
     queue: str
     token: str
     spec: bytes
-    number: int = 1
+    counters: Counters = Counters(starts=1)
     timeout: float | None = None
     grace: float = 5.0
     checkpoint: bytes | None = None
-    attempts: int = 0
+
+
+class Handlers(Protocol):
+    """Where handlers are found by name."""
+
+    def get(self, name: str) -> Handler[..., Any] | None:
+        """The handler of this name, if there is one here."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A start whose envelope was read and whose handler was found."""
+
+    start: Start
+    envelope: Envelope
+    handler: Handler[..., Any]
+
+
+def prepare(start: Start, handlers: Handlers) -> Prepared | Outcome:
+    """What is to be run, or the outcome if it cannot be."""
+    try:
+        envelope = decode_envelope(start.spec)
+    except InvalidJob as wrong:
+        return Invalid(str(wrong))
+    handler = handlers.get(envelope.handler)
+    if handler is None:
+        return UnknownHandler(envelope.handler)
+    return Prepared(start, envelope, handler)
+
+
+def run(prepared: Prepared, reporter: Reporter, max_result: int) -> Outcome:
+    """Call a plain handler.
+
+    Args:
+        prepared: what to run.
+        reporter: where its context reports to; `began` is called just before the handler is.
+        max_result: largest encoded result in bytes.
+    """
+    call = _bind(prepared, reporter)
+    if isinstance(call, Invalid):
+        return call
+    context, args, kwargs = call
+    reporter.began()
+    try:
+        return Completed(encode_result(prepared.handler.function(*args, **kwargs), max_result))
+    except BaseException as raised:
+        return outcome_of(raised, prepared, reporter)
+    finally:
+        if context is not None:
+            context.close()
+
+
+async def run_async(prepared: Prepared, reporter: Reporter, max_result: int) -> Outcome:
+    """Call an async handler; as `run`. A cancellation that nobody asked for is a failure of the handler."""
+    call = _bind(prepared, reporter)
+    if isinstance(call, Invalid):
+        return call
+    context, args, kwargs = call
+    reporter.began()
+    try:
+        return Completed(encode_result(await prepared.handler.function(*args, **kwargs), max_result))
+    except BaseException as raised:
+        return outcome_of(raised, prepared, reporter)
+    finally:
+        if context is not None:
+            context.close()
+
+
+_Call = tuple[Context | None, tuple[Any, ...], dict[str, Any]]
+
+
+def _bind(prepared: Prepared, reporter: Reporter) -> _Call | Invalid:
+    handler = prepared.handler
+    try:
+        args, kwargs = handler.arguments.decode(prepared.envelope.args)
+    except InvalidJob as wrong:
+        return Invalid(str(wrong))
+    except Exception as broken:  # a validator of the user's own
+        return Invalid(f"the arguments could not be checked: {error_info(broken).message}")
+    if not handler.wants_context:
+        return None, args, kwargs
+    context = _context(prepared, reporter)
+    return context, (context, *args), kwargs
+
+
+def _context(prepared: Prepared, reporter: Reporter) -> Context:
+    start, envelope = prepared.start, prepared.envelope
+    info = JobInfo(
+        start.id, start.queue, envelope.handler, envelope.tags, envelope.correlation_id, envelope.enqueued_at / 1000
+    )
+    return Context(info, start.counters.starts, start.checkpoint, reporter)
+
+
+# --- what was raised, as an outcome --------------------------------------------------------------------------
+
+
+def outcome_of(raised: BaseException, prepared: Prepared, reporter: Reporter) -> Outcome:
+    """What an exception out of a handler means.
+
+    The control words come first. Then, once the attempt had been asked to stop, whatever came out is taken for the
+    answer to that: cleaning up may raise something else. `SystemExit`, `KeyboardInterrupt` and their like are failures
+    as any other.
+    """
+    if isinstance(raised, Retry):
+        return RetryAsked(raised.after, str(raised))
+    if isinstance(raised, Reject):
+        return Rejected(str(raised))
+    if (reason := reporter.stopping()) is not None:
+        trace = error_info(raised) if reason == "timeout" else None
+        return stopped(reason, prepared.start.timeout, error=trace)
+    if isinstance(raised, InvalidResult):
+        return Raised(error_info(raised), retryable=False)
+    return Raised(error_info(raised), retryable=prepared.handler.retryable(raised))
+
+
+def stopped(
+    reason: StopReason, timeout: float | None, *, forced: bool = False, error: ErrorInfo | None = None
+) -> Outcome:
+    """The outcome of an attempt that was stopped.
+
+    Args:
+        reason: why it was asked to stop.
+        timeout: the one it had.
+        forced: it did not end by itself.
+        error: where it was when it was stopped, if that is known.
+    """
+    match reason:
+        case "timeout":
+            return TimedOut(timeout or 0.0, forced, error)
+        case "cancelled":
+            return Cancelled(forced)
+        case "lock_lost":
+            return LockLost()
+        case "shutdown" | "lost_contact":
+            return Interrupted(reason)

@@ -1,0 +1,165 @@
+"""One attempt in the io lane: what a thread or the loop runs, what the watch looks at, where the handler reports to."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from math import inf
+
+import structlog
+
+from heavylift.attempt import Prepared, stopped
+from heavylift.context import LOG_LINES
+from heavylift.errors import StopReason
+from heavylift.job import Progress
+from heavylift.lanes.lane import Sink
+from heavylift.outcome import Outcome
+
+log = structlog.get_logger("heavylift.job")
+
+
+class Run:
+    """An attempt and all its deadlines. Implements `context.Reporter`.
+
+    Attributes:
+        key: job id and token.
+        due: the next moment (monotonic) at which the watch has something to do for it.
+        reason: why it was asked to stop; the first one stays.
+        settled: its outcome was given to the sink; what the handler still says is not passed on.
+        begun: a thread or a task has taken it up.
+        place: the thread that runs it, for a plain handler.
+        task: what runs it, for an async one.
+    """
+
+    __slots__ = ("_flush", "_lines", "_sink", "_sooner", "begun", "due", "end_at", "flush_at", "key", "place",
+                 "prepared", "reason", "settled", "stop_sent", "task", "time_out_at")  # fmt: skip
+
+    def __init__(self, prepared: Prepared, sink: Sink, sooner: Callable[[float], None]) -> None:
+        start = prepared.start
+        self.prepared = prepared
+        self.key = (start.id, start.token)
+        self.reason: StopReason | None = None
+        self.begun = False
+        self.settled = False
+        self.stop_sent = False
+        self.place: object = None
+        self.task: asyncio.Task[None] | None = None
+        self.due = self.time_out_at = self.end_at = self.flush_at = inf
+        self._sink = sink
+        self._sooner = sooner
+        self._lines: deque[str] | None = None
+        self._flush: Callable[[], None] | None = None
+
+    # --- the handler's reports ------------------------------------------------------------------------------
+
+    def began(self) -> None:
+        """The clock of the timeout runs from here."""
+        timeout = self.prepared.start.timeout
+        if timeout is not None:
+            self.time_out_at = time.monotonic() + timeout
+            self.plan()
+        self._sink.began(*self.key)
+
+    def progressed(self, progress: Progress) -> None:
+        """Hand it to the sink."""
+        if not self.settled:
+            self._sink.progressed(*self.key, progress)
+
+    def checkpointed(self, state: bytes) -> None:
+        """Hand it to the sink."""
+        if not self.settled:
+            self._sink.checkpointed(*self.key, state)
+
+    def logged(self, level: str, line: str) -> None:
+        """Keep it with the attempt and write it to the worker's log."""
+        if self._lines is None:
+            self._lines = deque(maxlen=LOG_LINES)
+        self._lines.append(f"{level}: {line}")
+        getattr(log, level)(line, job=self.key[0], handler=self.prepared.envelope.handler)
+
+    def later(self, seconds: float, call: Callable[[], None]) -> None:
+        """One call at a time: the context never asks for a second before it got the first."""
+        self._flush = call
+        self.flush_at = time.monotonic() + seconds
+        self.plan()
+
+    def stopping(self) -> StopReason | None:
+        """Why it was asked to stop, if it was."""
+        return self.reason
+
+    # --- deadlines --------------------------------------------------------------------------------------------
+
+    def plan(self) -> None:
+        """Work out when the watch has to look at this again."""
+        self.due = due = min(self.time_out_at, self.end_at, self.flush_at)
+        if due != inf:
+            self._sooner(due)
+
+    def flush(self) -> None:
+        """Make the call asked for by `later`."""
+        call, self._flush, self.flush_at = self._flush, None, inf
+        if call is not None:
+            call()
+
+    def stop_outcome(self, *, forced: bool = False) -> Outcome:
+        """What it came to if it was stopped."""
+        return stopped(self.reason or "shutdown", self.prepared.start.timeout, forced=forced)
+
+    def lines(self) -> tuple[str, ...]:
+        """The last log lines."""
+        return tuple(self._lines) if self._lines else ()
+
+
+class Watch:
+    """A thread that looks at the runs when the first of their deadlines is due, and sleeps until the next.
+
+    It keeps no list of timers: a run that ends takes its deadlines with it, and there are never more runs than places.
+    """
+
+    def __init__(self, runs: Callable[[], list[Run]], act: Callable[[Run, float], None]) -> None:
+        self._runs = runs
+        self._act = act
+        self._next = inf
+        self._changed = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._loop, name="heavylift-io-watch", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread and wait for it."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def sooner(self, due: float) -> None:
+        """Look no later than this. Cheap if it would anyway."""
+        if due < self._next:
+            with self._changed:
+                if due < self._next:
+                    self._next = due
+                    self._changed.notify()
+
+    def _loop(self) -> None:
+        while self._wait():
+            now = time.monotonic()
+            for run in self._runs():
+                if run.due <= now:
+                    self._act(run, now)
+            # Runs that begin while we look set an earlier `_next` themselves, so it is only ever brought forward.
+            for run in self._runs():
+                self.sooner(run.due)
+
+    def _wait(self) -> bool:
+        with self._changed:
+            while not self._closing and (wait := self._next - time.monotonic()) > 0:
+                self._changed.wait(None if wait == inf else wait)
+            self._next = inf
+            return not self._closing

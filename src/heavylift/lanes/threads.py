@@ -1,0 +1,200 @@
+"""Threads for plain handlers: as many as are needed, at most one for each place.
+
+A hand-over wakes at most one sleeping thread. A thread that takes work and leaves some wakes the next before it begins.
+So a crowd of handlers that block gets a thread each within microseconds, while a crowd of tiny ones
+is run by the first thread alone, before the next has even got the interpreter: no switch between threads for each.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from heavylift.errors import Stop, StopReason
+from heavylift.lanes.running import Run
+from heavylift.outcome import Outcome
+
+log = structlog.get_logger("heavylift")
+
+IDLE = 30.0
+"""Seconds after which a thread without work ends."""
+
+_raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
+_raise_in.argtypes = (ctypes.c_ulong, ctypes.py_object)
+_raise_in.restype = ctypes.c_int
+
+_take_back = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p)(
+    ("PyThreadState_SetAsyncExc", ctypes.pythonapi)
+)
+
+
+def _stop_class(reason: StopReason) -> type[Stop]:
+    """The interpreter takes a class, not an instance, to raise in another thread; so there is one for each reason."""
+
+    def init(self: Stop, _reason: StopReason = reason) -> None:
+        Stop.__init__(self, _reason)
+
+    return type("Stop", (Stop,), {"__init__": init, "__module__": Stop.__module__})
+
+
+_STOPS: dict[StopReason, type[Stop]] = {
+    reason: _stop_class(reason) for reason in ("timeout", "cancelled", "lock_lost", "lost_contact", "shutdown")
+}
+
+
+class Threads:
+    """The threads of an io lane.
+
+    Args:
+        limit: most threads there may be.
+        execute: runs a handler to an outcome; a `Stop` may come out of it.
+        finish: what to do with the outcome.
+    """
+
+    def __init__(self, limit: int, execute: Callable[[Run], Outcome], finish: Callable[[Run, Outcome], None]) -> None:
+        self._limit = limit
+        self._execute = execute
+        self._finish = finish
+        self._pending: deque[Run] = deque()
+        self._guard = threading.Lock()  # the four below
+        self._threads: set[_Thread] = set()
+        self._idle: list[_Thread] = []
+        self._waking = False
+        self._closing = False
+
+    def __len__(self) -> int:
+        return len(self._threads)
+
+    def submit(self, runs: Iterable[Run]) -> None:
+        """Run these as soon as may be."""
+        self._pending.extend(runs)
+        self.wake()
+
+    def wake(self) -> None:
+        """See to it that one more thread looks for work, if none is on its way already."""
+        with self._guard:
+            if self._waking or self._closing:
+                return
+            if self._idle:
+                self._waking = True
+                self._idle.pop().gate.release()
+            elif len(self._threads) < self._limit:
+                self._waking = True
+                self._spawn()
+
+    def _spawn(self) -> None:
+        thread = _Thread(self)
+        try:
+            thread.start()
+        except RuntimeError:  # the system gives no more threads; those that run go on, and try again
+            self._waking = False
+            log.exception("no thread for a handler", threads=len(self._threads))
+        else:
+            self._threads.add(thread)
+
+    def interrupt(self, run: Run) -> None:
+        """Raise `Stop` in the thread that runs this, at its next bytecode. Once; not if it has ended meanwhile."""
+        thread = run.place
+        if isinstance(thread, _Thread):
+            thread.interrupt(run)
+
+    def close(self) -> None:
+        """End the threads. Those that are stuck in a handler are left alone; they end when it does."""
+        with self._guard:
+            self._closing = True
+            threads = list(self._threads)
+            for thread in self._idle:
+                thread.gate.release()
+            self._idle.clear()
+        for thread in threads:
+            while thread.is_alive() and thread.run_now is None:
+                thread.join(0.05)
+
+    # --- called by the threads --------------------------------------------------------------------------------
+
+    def take(self, thread: _Thread) -> Run | None:
+        """The next run; sleeps until there is one. None: the thread should end."""
+        while True:
+            try:
+                run = self._pending.popleft()
+            except IndexError:
+                if not self._sleep(thread):
+                    return None
+                continue
+            if self._pending and not self._waking:
+                self.wake()
+            return run
+
+    def _sleep(self, thread: _Thread) -> bool:
+        with self._guard:
+            if self._pending:
+                return True
+            if self._closing:
+                self._threads.discard(thread)
+                return False
+            self._idle.append(thread)
+        if not thread.gate.acquire(timeout=IDLE):
+            with self._guard:
+                if thread in self._idle:
+                    self._idle.remove(thread)
+                    self._threads.discard(thread)
+                    return False
+            thread.gate.acquire()
+        self.awake()
+        return True
+
+    def awake(self) -> None:
+        """The thread that was woken runs; the next may be."""
+        self._waking = False
+
+
+class _Thread(threading.Thread):
+    """One thread, and the run it is at."""
+
+    def __init__(self, pool: Threads) -> None:
+        super().__init__(name="heavylift-io", daemon=True)
+        self.gate = threading.Semaphore(0)
+        self.run_now: Run | None = None
+        self._pool = pool
+        self._guard = threading.Lock()  # `run_now`, against a stop that comes too late
+
+    def run(self) -> None:
+        """Take and run until there is nothing more to do."""
+        self._pool.awake()
+        while (run := self._pool.take(self)) is not None:
+            try:
+                self._hold(run)
+                outcome = self._pool._execute(run)
+            except Stop:
+                outcome = run.stop_outcome()
+            self._release(run)
+            self._pool._finish(run, outcome)
+            del run, outcome
+
+    def interrupt(self, run: Run) -> None:
+        """Raise `Stop` here if this run is still the one."""
+        with self._guard:
+            if self.run_now is run and not run.stop_sent and self.ident is not None:
+                run.stop_sent = True
+                _raise_in(self.ident, _STOPS[run.reason or "cancelled"])
+
+    def _hold(self, run: Run) -> None:
+        run.place = self
+        self.run_now = run
+        run.begun = True
+
+    def _release(self, run: Run) -> None:
+        """From here on no stop for this run reaches the thread. One on its way is taken back, or caught right here."""
+        while True:
+            try:
+                with self._guard:
+                    self.run_now = None
+                    if run.stop_sent and self.ident is not None:
+                        _take_back(self.ident, None)
+                return
+            except Stop:
+                continue
