@@ -83,6 +83,8 @@ def leaves(ctx: Context, ledger: str, how: str) -> Any:
             return lambda: None
         case "odd exception":
             raise OddError(1, 2, 3)
+        case _:
+            return how
 
 
 class OddError(Exception):

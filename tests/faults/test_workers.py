@@ -33,9 +33,7 @@ def test_a_killed_worker_leaves_no_orphans_and_another_takes_over_within_lock_an
     first.kill9()
     killed = time.monotonic()
     wait_until("no orphan is left", lambda: not first.family(), timeout=3)
-    wait_until(
-        "both run again", lambda: len(ledger.starts(heavy.id)) == len(ledger.starts(light.id)) == 2, timeout=10
-    )
+    wait_until("both run again", lambda: len(ledger.starts(heavy.id)) == len(ledger.starts(light.id)) == 2, timeout=10)
     assert time.monotonic() - killed < LOCK + SWEEP + 1.0
     gate.touch()
 

@@ -20,7 +20,7 @@ def test_serves_every_queue_of_the_registry_unless_told() -> None:
 
 
 def test_refuses_a_queue_no_handler_names_and_says_which_there_are() -> None:
-    with pytest.raises(InvalidArgument, match="typo.*known: default, documents, images, mail"):
+    with pytest.raises(InvalidArgument, match=r"typo.*known: default, documents, images, mail"):
         ServedQueues.build(LANES, {"typo": 1})
 
 

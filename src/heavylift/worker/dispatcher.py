@@ -19,19 +19,20 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import msgspec
 import structlog
 
 from heavylift.codec import decode_envelope
-from heavylift.errors import StoreError, Unavailable
-from heavylift.handler import Registry
+from heavylift.errors import InvalidJob, StoreError, Unavailable
 from heavylift.job import ClaimedJob
 from heavylift.lanes.lane import Lane, LaneName, Start
 from heavylift.outcome import Invalid, Malformed, Outcome, UnknownHandler
+from heavylift.registry import Registry
 from heavylift.service import Service
 from heavylift.store.call import Call
-from heavylift.store.jobs import ClaimReply, Jobs, SettleItem
-from heavylift.worker.link import Link
+from heavylift.store.claiming import ClaimReply
+from heavylift.store.jobs import Jobs
+from heavylift.store.settling import SettleItem
+from heavylift.worker.contact import Contact
 from heavylift.worker.mailbox import Mailbox
 from heavylift.worker.queues import ServedQueue, ServedQueues
 from heavylift.worker.running import Running, RunningTable, ask_to_stop
@@ -69,7 +70,7 @@ class Dispatcher(Service):
         self,
         worker: str,
         jobs: Jobs,
-        link: Link,
+        contact: Contact,
         mailbox: Mailbox,
         *,
         numbers: Iterator[int],
@@ -92,7 +93,7 @@ class Dispatcher(Service):
         self.give_up_at: float | None = None
         self._worker = worker
         self._jobs = jobs
-        self._link = link
+        self._contact = contact
         self._mailbox = mailbox
         self._registry = registry
         self._lanes = lanes
@@ -123,7 +124,7 @@ class Dispatcher(Service):
     @property
     def in_contact(self) -> bool:
         """False while Redis cannot be reached."""
-        return self._link.down_since is None
+        return self._contact.down_since is None
 
     # --- the loop ---------------------------------------------------------------------------------------
 
@@ -137,7 +138,7 @@ class Dispatcher(Service):
                     self._exchange(calls, now)
                 self._listen(0.0 if calls else self._sleep(time.monotonic()))
         finally:
-            self._link.close()
+            self._contact.close()
             self._mailbox.close()
 
     def _finished(self) -> bool:
@@ -152,14 +153,11 @@ class Dispatcher(Service):
         """All calls of the next round trip: repeats first, then settlements, then claims."""
         self._queues.flag_due(now)
         calls = [pending for pending in self._unanswered.values() if pending.not_before <= now]
-        for queue in self._settler.pending():
-            if ("settle", queue) not in self._unanswered:
-                calls.append(self._settle(queue))
+        calls += [self._settle(queue) for queue in self._settler.pending() if ("settle", queue) not in self._unanswered]
         if not self.quiet and not self.stopping.is_set():
             for name, lane in self._lanes.items():
                 calls += self._claims(name, lane)
-        for queue in self._pass_on:
-            calls.append(_Pending("pass_on", queue, self._jobs.pass_on(queue)))
+        calls += [_Pending("pass_on", queue, self._jobs.pass_on(queue)) for queue in self._pass_on]
         self._pass_on.clear()
         return calls
 
@@ -192,9 +190,9 @@ class Dispatcher(Service):
             pending.sent = pending.sent or now
             self._unanswered[pending.kind, pending.queue] = pending
         try:
-            replies = self._link.round_trip([pending.call for pending in calls])
+            replies = self._contact.round_trip([pending.call for pending in calls])
         except Unavailable:
-            self._retry_at = time.monotonic() + self._link.pause()
+            self._retry_at = time.monotonic() + self._contact.pause()
             return
         self.rounds += 1
         for pending, reply in zip(calls, replies, strict=True):
@@ -248,7 +246,7 @@ class Dispatcher(Service):
         job = entry.job
         try:
             envelope = entry.envelope = decode_envelope(job.spec)
-        except msgspec.MsgspecError as wrong:
+        except InvalidJob as wrong:
             return Malformed(f"the stored job cannot be read: {wrong}")
         handler = self._registry.get(envelope.handler)
         if handler is None:

@@ -18,7 +18,7 @@ import structlog
 from heavylift.errors import StoreError, Unavailable
 from heavylift.service import Service
 from heavylift.store.jobs import Jobs
-from heavylift.worker.link import Link
+from heavylift.worker.contact import Contact
 from heavylift.worker.running import Running, RunningTable, ask_to_stop
 
 log = structlog.get_logger("heavylift")
@@ -37,7 +37,7 @@ class Heartbeat(Service):
         self,
         worker: str,
         jobs: Jobs,
-        link: Link,
+        contact: Contact,
         running: RunningTable,
         *,
         lock: float,
@@ -49,7 +49,7 @@ class Heartbeat(Service):
         super().__init__("heartbeat", on_crash)
         self._worker = worker
         self._jobs = jobs
-        self._link = link
+        self._contact = contact
         self._running = running
         self._lock = lock
         self._interval = interval
@@ -63,10 +63,10 @@ class Heartbeat(Service):
             while not self.stopping.is_set():
                 reached = self._beat()
                 self._fence()
-                self.stopping.wait(self._interval if reached else min(self._interval, self._link.pause()))
+                self.stopping.wait(self._interval if reached else min(self._interval, self._contact.pause()))
             self._say_goodbye()
         finally:
-            self._link.close()
+            self._contact.close()
 
     def _beat(self) -> bool:
         sent = time.monotonic()
@@ -80,12 +80,12 @@ class Heartbeat(Service):
             for start in range(0, len(entries), MOST)
         ]
         calls: list[Any] = [
-            self._jobs.extend(queue, self._worker, [(entry.job.id, entry.job.token) for entry in entries], lease)
+            self._jobs.extend(queue, [(entry.job.id, entry.job.token) for entry in entries], lease)
             for queue, entries in batches
         ]
         calls.append(self._jobs.beat(self._worker, self._facts(), ttl_ms=max(lease, int(self._interval * 3000))))
         try:
-            replies = self._link.round_trip(calls)
+            replies = self._contact.round_trip(calls)
         except Unavailable:
             return False
         self.beats += 1
@@ -116,6 +116,6 @@ class Heartbeat(Service):
 
     def _say_goodbye(self) -> None:
         try:
-            self._link.round_trip([self._jobs.leave(self._worker)])
+            self._contact.round_trip([self._jobs.leave(self._worker)])
         except Unavailable:
             pass  # the entry has a time to live

@@ -23,7 +23,7 @@ from heavylift.job import ClaimedJob
 from heavylift.outcome import Abandoned
 from heavylift.service import Service
 from heavylift.store.jobs import Jobs, Retention
-from heavylift.worker.link import Link
+from heavylift.worker.contact import Contact
 from heavylift.worker.running import Running, RunningTable
 from heavylift.worker.settler import Settler
 
@@ -40,7 +40,7 @@ class Janitor(Service):
         self,
         worker: str,
         jobs: Jobs,
-        link: Link,
+        contact: Contact,
         *,
         numbers: Iterator[int],
         running: RunningTable,
@@ -56,7 +56,7 @@ class Janitor(Service):
         self.recovered = 0
         self._worker = worker
         self._jobs = jobs
-        self._link = link
+        self._contact = contact
         self._running = running
         self._settler = settler
         self._served = set(queues)
@@ -76,10 +76,10 @@ class Janitor(Service):
                     self._round()
                     pause = self._interval * random.uniform(0.8, 1.2)
                 except Unavailable:
-                    pause = self._link.pause()
+                    pause = self._contact.pause()
                 self.stopping.wait(pause)
         finally:
-            self._link.close()
+            self._contact.close()
 
     def _round(self) -> None:
         queues = self._known_queues()
@@ -99,7 +99,7 @@ class Janitor(Service):
             log.info("could not sweep for a while; leaving expired locks alone", gap_s=round(gap, 3))
 
     def _known_queues(self) -> list[str]:
-        (reply,) = self._link.round_trip([self._jobs.queues()])
+        (reply,) = self._contact.round_trip([self._jobs.queues()])
         return sorted(self._served if isinstance(reply, StoreError) else self._served.union(reply))
 
     def _take_over(self, queue: str) -> bool:
@@ -111,7 +111,7 @@ class Janitor(Service):
         )
         sent = time.monotonic()
         self._unanswered[queue] = call  # the same number again if the reply is lost
-        (reply,) = self._link.round_trip([call])
+        (reply,) = self._contact.round_trip([call])
         if isinstance(reply, StoreError):
             log.warning("a takeover was refused", queue=queue, error=str(reply))
             return False
@@ -133,7 +133,7 @@ class Janitor(Service):
 
     def _sweep(self, queue: str) -> bool:
         """Expire and retire up to a few hundred records; True if there may be more."""
-        (reply,) = self._link.round_trip([self._jobs.sweep(queue, limit=200, retention=self._retention)])
+        (reply,) = self._contact.round_trip([self._jobs.sweep(queue, limit=200, retention=self._retention)])
         if isinstance(reply, StoreError):
             log.warning("a sweep was refused", queue=queue, error=str(reply))
             return False

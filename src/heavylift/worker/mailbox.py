@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import structlog
 
-from heavylift.errors import Unavailable
+from heavylift.errors import StoreError
 from heavylift.store.channel import Channel
 
 log = structlog.get_logger("heavylift")
@@ -66,7 +66,7 @@ class Mailbox:
     """Waits for messages and nudges. All but `nudge` belongs to the dispatcher's thread."""
 
     def __init__(self, open_channel: Callable[[], Channel]) -> None:
-        """`open_channel` connects and subscribes; raises `Unavailable` if it cannot."""
+        """`open_channel` connects and subscribes; raises a `StoreError` if it cannot."""
         self._open_channel = open_channel
         self._channel: Channel | None = None
         self._retry_at = 0.0
@@ -86,13 +86,10 @@ class Mailbox:
         """
         if self._channel is None:
             self._connect()
-        messages: list[bytes] = []
-        for key, _ in self._selector.select(timeout):
-            if key.fileobj is self._nudge:
-                self._nudge.clear()
-            else:
-                messages += self._read()
-        return messages
+        ready = [key.fileobj for key, _ in self._selector.select(timeout)]
+        if self._nudge in ready:
+            self._nudge.clear()
+        return self._read() if timeout > 0 or self._channel in ready else []
 
     @property
     def connected(self) -> bool:
@@ -110,7 +107,7 @@ class Mailbox:
             return
         try:
             self._channel = self._open_channel()
-        except Unavailable as lost:
+        except StoreError as lost:
             self._retry_at = time.monotonic() + RETRY_AFTER
             if not self._down:
                 self._down = True
@@ -122,10 +119,12 @@ class Mailbox:
             log.info("wake-ups are back")
 
     def _read(self) -> list[bytes]:
-        assert self._channel is not None
+        """What has come in; also when nothing has, for the channel notices here that its other end is gone."""
+        if self._channel is None:
+            return []
         try:
             return [message for _, message in self._channel.read()]
-        except Unavailable:
+        except StoreError:
             self._drop()
             return []
 

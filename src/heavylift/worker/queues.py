@@ -10,11 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-
 from heavylift.errors import InvalidArgument
 from heavylift.lanes.lane import LaneName
-
-
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from heavylift.errors import Unavailable
 from heavylift.job import Progress
 from heavylift.service import Service
 from heavylift.store.jobs import Jobs, ProgressItem
-from heavylift.worker.link import Link
+from heavylift.worker.contact import Contact
 
 INTERVAL = 0.1
 """Seconds between two writes for the same job."""
@@ -37,10 +37,10 @@ class _Report:
 class Relay(Service):
     """A buffer of the latest report per attempt, and the loop that sends it on."""
 
-    def __init__(self, jobs: Jobs, link: Link, on_crash: Callable[[BaseException], None] | None = None) -> None:
+    def __init__(self, jobs: Jobs, contact: Contact, on_crash: Callable[[BaseException], None] | None = None) -> None:
         super().__init__("relay", on_crash)
         self._jobs = jobs
-        self._link = link
+        self._contact = contact
         self._reports: dict[tuple[str, str], _Report] = {}
         self._guard = threading.Lock()
         self._some = threading.Event()
@@ -72,10 +72,10 @@ class Relay(Service):
                 self._some.wait()
                 self._some.clear()
                 if not self._send():
-                    self.stopping.wait(self._link.pause())
+                    self.stopping.wait(self._contact.pause())
                 self.stopping.wait(INTERVAL)
         finally:
-            self._link.close()
+            self._contact.close()
 
     def wake(self) -> None:
         """Make the loop look at `stopping`."""
@@ -95,7 +95,7 @@ class Relay(Service):
         ]
         try:
             if calls:
-                self._link.round_trip(calls)
+                self._contact.round_trip(calls)
         except Unavailable:
             self._put_back(reports)
             return False

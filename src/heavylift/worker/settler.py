@@ -12,15 +12,14 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-import msgspec
 import structlog
 
 from heavylift.codec import encode_progress
 from heavylift.decide import Policy, Settlement, decide
-from heavylift.handler import Registry
 from heavylift.job import AttemptRecord
 from heavylift.outcome import Completed, ErrorInfo, Outcome, cause_of, error_of
-from heavylift.store.jobs import SettleItem
+from heavylift.registry import Registry
+from heavylift.store.settling import SettleItem
 from heavylift.worker.relay import Relay
 from heavylift.worker.running import Running
 
@@ -40,7 +39,6 @@ class Settler:
         self._ready = ready
         self._buffers: dict[str, deque[SettleItem]] = {}
         self._guard = threading.Lock()
-        self._encode = msgspec.json.Encoder().encode
 
     def put(self, entry: Running, outcome: Outcome, lines: tuple[str, ...] = ()) -> Settlement:
         """Decide what an outcome means and keep it for the next round trip."""
@@ -52,7 +50,7 @@ class Settler:
             id=job.id,
             token=job.token,
             settlement=settlement,
-            record=self._encode(self._record(entry, outcome, lines)),
+            record=self._record(entry, outcome, lines),
             progress=None if progress is None else encode_progress(progress),
             checkpoint=checkpoint,
         )
@@ -68,7 +66,7 @@ class Settler:
         taken: list[SettleItem] = []
         while buffer and len(taken) < count and size > 0:
             item = buffer.popleft()
-            size -= len(item.settlement.result or b"") + len(item.record)
+            size -= len(item.settlement.result or b"") + (len(item.record.traceback) if item.record else 0) + 300
             taken.append(item)
         return taken
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import os
 import secrets
+import select
 import socket
 import threading
 import time
@@ -23,19 +24,19 @@ from typing import Any
 import structlog
 
 from heavylift.errors import Unavailable
-from heavylift.handler import Registry
 from heavylift.lanes.cpu import CpuLane
 from heavylift.lanes.io import IoLane
 from heavylift.lanes.lane import Lane, LaneName
+from heavylift.registry import Registry
 from heavylift.service import Service
 from heavylift.settings import Settings
 from heavylift.store.channel import Channel
 from heavylift.store.connection import Connection, Target, check_server
 from heavylift.store.jobs import Jobs, QueueCounts, Retention
+from heavylift.worker.contact import Contact
 from heavylift.worker.dispatcher import Dispatcher
 from heavylift.worker.heartbeat import Heartbeat
 from heavylift.worker.janitor import Janitor
-from heavylift.worker.link import Link
 from heavylift.worker.mailbox import Mailbox
 from heavylift.worker.queues import ServedQueues
 from heavylift.worker.relay import Relay
@@ -88,7 +89,7 @@ class Worker:
         settings, crashed = self.settings, self._crashed
         self.jobs = jobs = Jobs(settings.prefix, self._locate().scripts())
         self.running = RunningTable()
-        self.relay = Relay(jobs, Link("relay", self._connect), crashed)
+        self.relay = Relay(jobs, Contact("relay", self._connect), crashed)
         self.settler = Settler(self.id, self.registry, self.relay, ready=self._nudge)
         self.sink = WorkerSink(self.running, self.settler, self.relay, nudge=self._nudge)
         self.lanes = self._lanes(modules)
@@ -96,7 +97,7 @@ class Worker:
         self.dispatcher = Dispatcher(
             self.id,
             jobs,
-            Link("dispatcher", self._connect),
+            Contact("dispatcher", self._connect),
             Mailbox(self._open_channel),
             numbers=numbers,
             registry=self.registry,
@@ -111,7 +112,7 @@ class Worker:
         self.heartbeat = Heartbeat(
             self.id,
             jobs,
-            Link("heartbeat", self._connect),
+            Contact("heartbeat", self._connect),
             self.running,
             lock=settings.lock,
             interval=settings.heartbeat,
@@ -121,7 +122,7 @@ class Worker:
         self.janitor = Janitor(
             self.id,
             jobs,
-            Link("janitor", self._connect),
+            Contact("janitor", self._connect),
             numbers=numbers,
             running=self.running,
             settler=self.settler,
@@ -183,13 +184,13 @@ class Worker:
 
     def wait_drained(self, horizon: float = 60.0) -> None:
         """Wait until no job of the served queues is waiting, running or due within `horizon` seconds."""
-        link = Link("drain", self._connect)
+        contact = Contact("drain", self._connect)
         try:
             while not self.done.wait(0.1):
-                if self._nothing_left(link, horizon):
+                if self._nothing_left(contact, horizon):
                     return
         finally:
-            link.close()
+            contact.close()
 
     # --- facts ------------------------------------------------------------------------------------------
 
@@ -219,6 +220,8 @@ class Worker:
     def _open_channel(self) -> Channel:
         channel = Channel(self._locate(), name="heavylift:mailbox")
         channel.subscribe([self.jobs.worker_channel(self.id)])
+        select.select([channel], [], [], self.settings.connect_timeout)  # until the server has confirmed it
+        channel.read()
         return channel
 
     def _nudge(self) -> None:
@@ -230,16 +233,16 @@ class Worker:
         self.done.set()
 
     def _wait_for_redis(self) -> None:
-        link = Link("start", self._connect)
+        contact = Contact("start", self._connect)
         try:
             while not self.done.is_set():
                 try:
-                    link.round_trip([self.jobs.ping()])
+                    contact.round_trip([self.jobs.ping()])
                     break
                 except Unavailable:
-                    self.done.wait(link.pause())
+                    self.done.wait(contact.pause())
         finally:
-            link.close()
+            contact.close()
         connection = self._connect("check")
         try:
             for warning in check_server(connection):
@@ -248,9 +251,9 @@ class Worker:
         finally:
             connection.close()
 
-    def _nothing_left(self, link: Link, horizon: float) -> bool:
+    def _nothing_left(self, contact: Contact, horizon: float) -> bool:
         try:
-            replies = link.round_trip([self.jobs.counts(name) for name in self.queues.queues])
+            replies = contact.round_trip([self.jobs.counts(name) for name in self.queues.queues])
         except Unavailable:
             return False
         return not len(self.running) and all(

@@ -1,4 +1,4 @@
-"""One connection that is always being repaired, for a loop that must never give up.
+"""Contact to Redis that is always being repaired, for a loop that must never give up.
 
 Reconnection waits are tenacity's, random and growing, so that a fleet does not come back in one stroke. The
 log gets a line when contact is lost and one when it is back, not one per try.
@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 import tenacity
 
-from heavylift.errors import Unavailable
+from heavylift.errors import PermissionMissing, StoreError, Unavailable
 from heavylift.store.call import Call
 from heavylift.store.connection import Connection
 
@@ -22,7 +22,7 @@ log = structlog.get_logger("heavylift")
 _WAIT = tenacity.wait_random_exponential(multiplier=0.05, max=2.0)
 
 
-class Link:
+class Contact:
     """A connection and its outages. Belongs to one thread.
 
     Attributes:
@@ -46,9 +46,9 @@ class Link:
             if self._connection is None:
                 self._connection = self._connect(self.role)
             replies = self._connection.round_trip(calls)
-        except Unavailable as lost:
+        except (Unavailable, PermissionMissing) as lost:
             self._lost(lost)
-            raise
+            raise Unavailable(str(lost)) from None
         if self.down_since is not None:
             self._found()
         return replies
@@ -65,14 +65,14 @@ class Link:
             self._connection.close()
             self._connection = None
 
-    def _lost(self, why: Unavailable) -> None:
+    def _lost(self, why: StoreError) -> None:
         self.close()
         self._failures += 1
         if self.down_since is None:
             self.down_since = time.monotonic()
-            log.warning("lost contact to redis, trying again", link=self.role, error=str(why))
+            log.warning("lost contact to redis, trying again", contact=self.role, error=str(why))
 
     def _found(self) -> None:
         away = time.monotonic() - (self.down_since or time.monotonic())
         self.down_since, self._failures = None, 0
-        log.info("redis is back", link=self.role, away_s=round(away, 3))
+        log.info("redis is back", contact=self.role, away_s=round(away, 3))
