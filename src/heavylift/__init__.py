@@ -1,0 +1,62 @@
+"""heavylift: background jobs that do heavy work.
+
+The public names. They are resolved when first used, so that each process loads what it needs and no more: one that
+only enqueues never loads `multiprocessing`, and a slot's process never loads `redis`. Type checkers read the same
+list in `__init__.pyi`.
+"""
+
+from importlib import import_module
+
+# Bound at once, because the module of this name would take its place as soon as anything imported that module.
+from heavylift.handler import handler
+
+_HOMES = {
+    "Backoff": "job",
+    "Context": "context",
+    "HandlerError": "errors",
+    "HeavyliftError": "errors",
+    "InvalidJob": "errors",
+    "JobCancelled": "errors",
+    "JobFailed": "errors",
+    "JobSpec": "job",
+    "Progress": "job",
+    "Reject": "errors",
+    "ResultTimeout": "errors",
+    "Retry": "errors",
+    "Settings": "settings",
+    "State": "job",
+    "Stop": "errors",
+}
+
+__all__ = [
+    "Backoff",
+    "Context",
+    "HandlerError",
+    "HeavyliftError",
+    "InvalidJob",
+    "JobCancelled",
+    "JobFailed",
+    "JobSpec",
+    "Progress",
+    "Reject",
+    "ResultTimeout",
+    "Retry",
+    "Settings",
+    "State",
+    "Stop",
+    "handler",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("heavylift")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'heavylift' has no attribute {name!r}")
+    value = getattr(import_module(f"heavylift.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES, "__version__"})

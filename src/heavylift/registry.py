@@ -16,8 +16,9 @@ from types import MappingProxyType, ModuleType
 from typing import Any
 
 from heavylift.decide import Policy
+from heavylift.declaration import LaneName
 from heavylift.errors import HandlerError
-from heavylift.handler import Handler, LaneName
+from heavylift.handler import Handler
 from heavylift.job import Envelope
 
 FOLDER = "handlers"

@@ -1,0 +1,18 @@
+from heavylift.context import Context as Context
+from heavylift.errors import HandlerError as HandlerError
+from heavylift.errors import HeavyliftError as HeavyliftError
+from heavylift.errors import InvalidJob as InvalidJob
+from heavylift.errors import JobCancelled as JobCancelled
+from heavylift.errors import JobFailed as JobFailed
+from heavylift.errors import Reject as Reject
+from heavylift.errors import ResultTimeout as ResultTimeout
+from heavylift.errors import Retry as Retry
+from heavylift.errors import Stop as Stop
+from heavylift.handler import handler as handler
+from heavylift.job import Backoff as Backoff
+from heavylift.job import JobSpec as JobSpec
+from heavylift.job import Progress as Progress
+from heavylift.job import State as State
+from heavylift.settings import Settings as Settings
+
+__version__: str
