@@ -1,0 +1,192 @@
+"""How things are measured here, the same for heavylift and for its peers.
+
+A handler leaves a **record** of 16 bytes (the job's number, the monotonic time of its start) in a file on tmpfs, which
+costs about a microsecond and does not load Redis. What a stretch of work costs **Redis** is its processor time
+and the number of commands it ran, from INFO; what it costs a **worker** is the processor time of its processes.
+
+The machine is never as quiet as one would like: compare figures of one run only, take the two sides in turn, and
+look at the median of the ratios.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import statistics
+import struct
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from tests.servers import Server
+
+RECORD = struct.Struct("<QQ")
+
+
+def memory_folder() -> Path:
+    """Where records and pictures go: tmpfs, so that no disk is measured."""
+    return Path("/dev/shm") if Path("/dev/shm").is_dir() else Path(tempfile.gettempdir())
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder on tmpfs that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="hlb-", dir=memory_folder()) as folder:
+        yield Path(folder)
+
+
+# --- records -------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Records:
+    """What the handlers have left behind."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, folder: Path) -> Records:
+        """A new, empty file of records."""
+        path = folder / f"records-{random.getrandbits(48):012x}"
+        path.touch()
+        return cls(path)
+
+    def __len__(self) -> int:
+        return self.path.stat().st_size // RECORD.size
+
+    def read(self) -> list[tuple[int, int]]:
+        """(number, start in monotonic ns) of every job so far, in the order they were written."""
+        return list(RECORD.iter_unpack(self.path.read_bytes()))
+
+    def first_start(self) -> int:
+        """Monotonic ns of the earliest start."""
+        return min(start for _, start in self.read())
+
+    def wait(self, count: int, timeout: float = 120.0) -> None:
+        """Wait until there are `count` records."""
+        wait_for(f"{count} records", lambda: len(self) >= count, timeout)
+
+
+def wait_for(what: str, condition: Callable[[], bool], timeout: float = 120.0, pause: float = 0.001) -> None:
+    """Wait until a condition holds.
+
+    Raises:
+        TimeoutError: it did not in `timeout` seconds.
+    """
+    give_up = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > give_up:
+            raise TimeoutError(f"waited {timeout:g} s for {what}")
+        time.sleep(pause)
+
+
+# --- costs ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What something cost, per job.
+
+    Attributes:
+        redis_us: processor time of the Redis server.
+        commands: commands it ran, those inside scripts included.
+        worker_us: processor time of the worker's processes; 0 if none was watched.
+    """
+
+    redis_us: float
+    commands: float
+    worker_us: float = 0.0
+
+
+class Meter:
+    """Measures what happens between its making and `per_job`."""
+
+    def __init__(self, server: Server, worker: int | None = None) -> None:
+        """`worker`: process id whose processor time, children included, is watched."""
+        self._server = server
+        self._worker = worker
+        server.command("CONFIG", "RESETSTAT")
+        self._redis = self._redis_seconds()
+        self._busy = processor_seconds(worker)
+
+    def per_job(self, count: int) -> Cost:
+        """The cost since then, divided by `count` jobs."""
+        redis = self._redis_seconds() - self._redis
+        busy = processor_seconds(self._worker) - self._busy
+        stats = info(self._server, "commandstats")
+        ours = ("cmdstat_config|", "cmdstat_info", "cmdstat_client|", "cmdstat_ping")
+        commands = sum(int(facts["calls"]) for name, facts in stats.items() if not name.startswith(ours))
+        return Cost(redis / count * 1e6, commands / count, busy / count * 1e6)
+
+    def _redis_seconds(self) -> float:
+        cpu = info(self._server, "cpu")
+        return float(cpu["used_cpu_user"]) + float(cpu["used_cpu_sys"])
+
+
+def info(server: Server, section: str) -> dict[str, dict[str, float]]:
+    """One section of INFO."""
+    with server.client() as client:
+        return client.info(section)  # type: ignore[return-value]
+
+
+def script_us(server: Server) -> float:
+    """Microseconds Redis has spent in scripts since the last CONFIG RESETSTAT."""
+    stats = info(server, "commandstats")
+    return float(stats.get("cmdstat_evalsha", {"usec": 0})["usec"])
+
+
+def processor_seconds(pid: int | None) -> float:
+    """Processor time used so far by a process and its children, living and reaped."""
+    if pid is None:
+        return 0.0
+    process = psutil.Process(pid)
+    total = 0.0
+    for one in [process, *process.children(recursive=True)]:
+        try:
+            times = one.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += times.user + times.system
+        if one is process:
+            total += times.children_user + times.children_system
+    return total
+
+
+# --- figures -------------------------------------------------------------------------------------------------
+
+
+def percentile(values: Sequence[float], part: float) -> float:
+    """The value below which `part` (0 to 1) of them lie, by the nearest rank."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(part * len(ordered)))]
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """A latency in ms."""
+
+    median: float
+    p95: float
+    p99: float
+    worst: float
+
+    @classmethod
+    def of(cls, values_ms: Sequence[float]) -> Latency:
+        """From single measurements."""
+        return cls(
+            statistics.median(values_ms), percentile(values_ms, 0.95), percentile(values_ms, 0.99), max(values_ms)
+        )
+
+    def __str__(self) -> str:
+        return f"{self.median:.2f} / {self.p95:.2f} / {self.p99:.2f}"
+
+
+def machine() -> str:
+    """The machine in general words."""
+    memory = psutil.virtual_memory().total / 2**30
+    return f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores, {memory:.0f} GiB"
