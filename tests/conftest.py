@@ -6,7 +6,8 @@
 `cluster`                         three primaries
 `leftover_keys`                   call it when every job has ended: fails if a lock, a line, an unfinished job is left
 
-Markers: `allow_keys("pattern", ...)` for a test that writes keys of its own; `leaves_descriptors` for one that may keep descriptors.
+Markers: `allow_keys("pattern", ...)` for a test that writes keys of its own; `leaves_descriptors` for one that may keep
+file descriptors open.
 """
 
 from __future__ import annotations

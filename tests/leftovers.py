@@ -1,4 +1,4 @@
-"""What a test may have left behind: processes, file descriptors, files, keys. Each a question with a list as its answer.
+"""What a test may have left behind: processes, descriptors, files, keys. Each a question with a list as its answer.
 
 On Linux the test run is made the reaper of its descendants (`adopt_orphans`), so that a process whose parent a test has
 killed does not slip away to process 1: it becomes our own child, and is found.

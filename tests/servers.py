@@ -1,9 +1,9 @@
 """Real servers for the tests: a Redis or a Valkey, a Cluster of three, a Sentinel set; each a plain class.
 
 Every server listens on a unix socket in a short folder of its own, or on a free loopback port where the protocol
-needs one (Cluster, Sentinel). It starts in a few milliseconds, can be stopped, killed, frozen and started again on the same
-address with the same data, and takes its folder with it when closed. On Linux it also dies with the test run, however
-that ends.
+needs one (Cluster, Sentinel). It starts in a few milliseconds, can be stopped, killed, frozen and started again on the
+same address with the same data, and takes its folder with it when closed. On Linux it also dies with the test run,
+however that ends.
 """
 
 from __future__ import annotations
