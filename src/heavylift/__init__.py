@@ -8,7 +8,7 @@ list in `__init__.pyi`.
 from importlib import import_module
 
 # Bound at once, because the module of this name would take its place as soon as anything imported that module.
-from heavylift.handler import handler
+from heavylift.handler import handler as handler
 
 _HOMES = {
     "Backoff": "job",
@@ -28,24 +28,7 @@ _HOMES = {
     "Stop": "errors",
 }
 
-__all__ = [
-    "Backoff",
-    "Context",
-    "HandlerError",
-    "HeavyliftError",
-    "InvalidJob",
-    "JobCancelled",
-    "JobFailed",
-    "JobSpec",
-    "Progress",
-    "Reject",
-    "ResultTimeout",
-    "Retry",
-    "Settings",
-    "State",
-    "Stop",
-    "handler",
-]
+__all__ = sorted(["handler", *_HOMES])  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> object:

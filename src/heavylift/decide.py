@@ -42,6 +42,11 @@ UNKNOWN_TRIES = 5
 UNKNOWN_WAIT = 10.0
 """A job of an unknown handler is put back this often, this many seconds apart: a deploy may be under way."""
 
+LONGEST_WAIT = 1e10
+"""No due time lies further ahead than this many seconds; also keeps infinity and NaN out of the store."""
+
+DEFAULT_BACKOFF = Backoff()
+
 CounterName = Literal["", "attempts", "crashes", "interruptions", "unknown"]
 
 
@@ -55,7 +60,7 @@ class Policy:
     """
 
     retries: int = 3
-    backoff: Backoff | Callable[[int], float] = Backoff()
+    backoff: Backoff | Callable[[int], float] = DEFAULT_BACKOFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +143,20 @@ def _again(count: CounterName, delay: float) -> Settlement:
 
 
 def wait_before(failures: int, policy: Policy, luck: float) -> float:
-    """Seconds to wait after the given number of failures (from 1), by the policy's backoff."""
+    """Seconds to wait after the given number of failures (from 1), by the policy's backoff.
+
+    Never raises: a backoff function that does, or returns nonsense, stands for the default backoff. The job must be
+    settled whatever its handler's author wrote.
+    """
     backoff = policy.backoff
     if not isinstance(backoff, Backoff):
-        return max(0.0, float(backoff(failures)))
+        try:
+            wait = float(backoff(failures))
+        except Exception:
+            wait = -1.0
+        if 0 <= wait < LONGEST_WAIT:
+            return wait
+        backoff = DEFAULT_BACKOFF
     if backoff.delays is not None:
         full = backoff.delays[min(failures, len(backoff.delays)) - 1]
     else:

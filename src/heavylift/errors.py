@@ -133,7 +133,7 @@ class Retry(Exception):
     """
 
     def __init__(self, after: float | None = None, message: str = "") -> None:
-        if after is not None and after < 0:
+        if after is not None and not 0 <= after < 1e10:
             raise InvalidArgument("after", after, "give seconds, zero or more")
         super().__init__(message or "the handler asked to be tried again")
         self.after = after

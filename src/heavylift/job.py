@@ -158,33 +158,54 @@ def check_options(options: JobOptions) -> None:
     Raises:
         InvalidArgument: the first option that is wrong.
     """
-    for name in ("delay", "expires", "keep", "timeout", "grace"):
+    for name in ("delay", "expires", "keep"):
         if (value := getattr(options, name)) is not None:
             seconds(name, value)
+    for name in ("timeout", "grace"):
+        if (value := getattr(options, name)) is not None and (isinstance(value, timedelta) or seconds(name, value) < 0):
+            raise InvalidArgument(name, value, "give seconds as a number")
     if options.timeout is not None and options.timeout <= 0:
         raise InvalidArgument("timeout", options.timeout, "give seconds above zero, or leave it out")
-    if options.delay is not None and options.at is not None:
-        raise InvalidArgument("at", options.at, "give either delay or at, not both")
-    if options.at is not None and options.at.tzinfo is None:
-        raise InvalidArgument("at", options.at, "give a datetime with a time zone")
-    if options.priority is not None and (
-        isinstance(options.priority, bool)
-        or not isinstance(options.priority, int)
-        or abs(options.priority) > PRIORITY_LIMIT
-    ):
+    if options.at is not None:
+        _check_at(options)
+    if options.priority is not None and not (_whole(options.priority) and abs(options.priority) <= PRIORITY_LIMIT):
         raise InvalidArgument("priority", options.priority, f"give a whole number within ±{PRIORITY_LIMIT}")
-    if options.retries is not None and (not isinstance(options.retries, int) or options.retries < 0):
+    if options.retries is not None and not (_whole(options.retries) and options.retries >= 0):
         raise InvalidArgument("retries", options.retries, "give a whole number, zero or more")
-    if options.id is not None and not ID.fullmatch(options.id):
-        raise InvalidArgument("id", options.id, "use 1 to 200 letters, digits and _ . : @ -")
-    for name in ("queue", "group"):
-        if (value := getattr(options, name)) is not None and not NAME.fullmatch(value):
-            raise InvalidArgument(name, value, "use 1 to 100 letters, digits and _ . -")
-    if options.key is not None and not ID.fullmatch(options.key):
-        raise InvalidArgument("key", options.key, "use 1 to 200 letters, digits and _ . : @ -")
+    if options.backoff is not None and not isinstance(options.backoff, Backoff):
+        raise InvalidArgument("backoff", options.backoff, "give a Backoff; Backoff.of makes one of seconds or a list")
+    _check_names(options)
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _check_at(options: JobOptions) -> None:
+    if options.delay is not None:
+        raise InvalidArgument("at", options.at, "give either delay or at, not both")
+    if not isinstance(options.at, datetime) or options.at.tzinfo is None:
+        raise InvalidArgument("at", options.at, "give a datetime with a time zone")
+
+
+def _check_names(options: JobOptions) -> None:
+    for name, form, remedy in (
+        ("id", ID, "use 1 to 200 letters, digits and _ . : @ -"),
+        ("queue", NAME, "use 1 to 100 letters, digits and _ . -"),
+        ("group", NAME, "use 1 to 100 letters, digits and _ . -"),
+        ("key", ID, "use 1 to 200 letters, digits and _ . : @ -"),
+    ):
+        value = getattr(options, name)
+        if value is not None and not (isinstance(value, str) and form.fullmatch(value)):
+            raise InvalidArgument(name, value, remedy)
+    if not isinstance(options.tags, (tuple, list)):
+        raise InvalidArgument("tags", options.tags, "give a tuple of strings")
     for tag in options.tags:
         if not isinstance(tag, str) or not 1 <= len(tag) <= 100:
             raise InvalidArgument("tags", tag, "each tag is a string of 1 to 100 characters")
+    said = options.correlation_id
+    if said is not None and not (isinstance(said, str) and 1 <= len(said) <= 200):
+        raise InvalidArgument("correlation_id", said, "give a string of 1 to 200 characters")
 
 
 @dataclass(frozen=True, slots=True)
