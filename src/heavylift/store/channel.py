@@ -27,6 +27,10 @@ class Channel:
         target: where. In a Cluster any node will do: PUBLISH reaches all.
         name: as for `Connection`.
         ping_after: seconds of silence before it asks; as many again without an answer mean it is gone.
+
+    Attributes:
+        asked, confirmed: subscriptions and their ends asked for on this connection, and those Redis has confirmed. What
+            was asked for when `asked` was n is in force once `confirmed` has reached n: then read the state.
     """
 
     def __init__(self, target: Target, *, name: str = "channel", ping_after: float = PING_AFTER) -> None:
@@ -38,6 +42,7 @@ class Channel:
         self._ping_after = ping_after
         self._heard = time.monotonic()
         self._asked = False
+        self.asked = self.confirmed = 0
 
     def connect(self) -> None:
         """Connect now.
@@ -62,9 +67,10 @@ class Channel:
         self._link.open().settimeout(self.target.command_timeout)
         self._reader = new_reader()
         self._heard, self._asked = time.monotonic(), False
+        self.asked = self.confirmed = 0
 
     def subscribe(self, names: Iterable[str]) -> None:
-        """Listen to channels by name. What is published after this returned will be read."""
+        """Listen to channels by name: to all that is published once this is `confirmed`."""
         self._tell("SUBSCRIBE", list(names))
 
     def psubscribe(self, patterns: Iterable[str]) -> None:
@@ -116,6 +122,7 @@ class Channel:
             wire.sendall(pack(((word, *names),)))
         except OSError as wrong:
             raise self._failed(str(wrong)) from None
+        self.asked += len(names)
 
     def _drain(self) -> None:
         wire = self._link.open()
@@ -149,6 +156,8 @@ class Channel:
             return reply[1].decode(), reply[2]
         if isinstance(reply, list) and reply[0] == b"pmessage":
             return reply[2].decode(), reply[3]
+        if isinstance(reply, list) and reply[0] != b"pong":
+            self.confirmed += 1
         return None  # a confirmation, or the answer to a ping
 
     def _check(self) -> None:
