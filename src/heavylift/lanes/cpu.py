@@ -1,0 +1,132 @@
+"""The cpu lane: slots, each an executor with one process, kept up by a keeper.
+
+One process for each executor: the death, kill or timeout of one then touches one job and never its neighbour. A slot
+has at most one call: what an executor holds in advance could not be taken back, and its clocks would be wrong.
+
+Threads: the keeper; one that starts processes and one that sees them off; and two of each executor. See `keeper`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from heavylift.attempt import Start, stopped
+from heavylift.errors import StopReason
+from heavylift.lanes.child import ChildSettings
+from heavylift.lanes.forkserver import ForkServer
+from heavylift.lanes.keeper import Keeper
+from heavylift.lanes.lane import Sink
+from heavylift.lanes.preload import Orders
+from heavylift.lanes.slot import Call
+from heavylift.outcome import Interrupted
+from heavylift.settings import Settings
+
+START_WITHIN = 60.0
+"""Seconds that `start` waits for the first hello of every slot."""
+
+END_WITHIN = 2.0
+"""Seconds for a killed process to be gone, and for an idle one to end by itself."""
+
+
+class CpuLane:
+    """Implements `lanes.lane.Lane` for handlers that need a processor, or a process that can be killed."""
+
+    def __init__(self, settings: Settings, modules: Sequence[str], sink: Sink) -> None:
+        root = str(settings.root)
+        said = ChildSettings(root, tuple(modules), settings.nice, settings.max_result)
+        self._size = settings.slots
+        self._sink = sink
+        self._server = ForkServer(msgspec.json.encode(Orders(root, tuple(modules))).decode())
+        self._keeper = Keeper(
+            settings.slots,
+            self._server,
+            msgspec.msgpack.encode(said),
+            sink,
+            recycle_jobs=settings.recycle_jobs,
+            recycle_rss=settings.recycle_rss,
+        )
+        self._numbers = itertools.count(1)
+        self._gate = threading.Lock()  # between `submit` and `close`
+        self._closing = False
+
+    @property
+    def name(self) -> Literal["cpu"]:
+        """`cpu`."""
+        return "cpu"
+
+    def start(self) -> None:
+        """Start the slots and wait until they are up, or one could not be started (see `snapshot`)."""
+        keeper = self._keeper
+        keeper.start()
+        with keeper.changed:
+            keeper.changed.wait_for(lambda: keeper.problem or len(keeper.ready) == self._size, START_WITHIN)
+
+    def free(self) -> int:
+        """Slots that can take a call now."""
+        return 0 if self._closing else len(self._keeper.ready)
+
+    def submit(self, starts: Sequence[Start]) -> None:
+        """Hand each to a slot."""
+        for start in [start for start in starts if not self._submit(start)]:
+            self._sink.ended(start.id, start.token, Interrupted("not_begun"), ())
+
+    def _submit(self, start: Start) -> bool:
+        with self._gate:
+            if self._closing:
+                return False
+            try:
+                slot = self._keeper.ready.popleft()
+            except IndexError:
+                return False
+            call = Call(next(self._numbers), start, slot)
+            self._keeper.calls[call.key] = call
+        slot.submit(call, msgspec.msgpack.encode(start), self._keeper.failed)
+        return True
+
+    def stop_attempt(self, id: str, token: str, reason: StopReason) -> None:
+        """Ask this attempt to end; its process is killed if it has not after its grace."""
+        self._keeper.ask((id, token), reason)
+
+    def close(self, deadline_s: float) -> None:
+        """Stop what runs, wait, kill what is left, end the processes and the fork server."""
+        with self._gate:
+            if self._closing:
+                return
+            self._closing = True
+        keeper = self._keeper
+        for key in list(keeper.calls):
+            keeper.ask(key, "shutdown")
+        self._wait_empty(deadline_s)
+        keeper.close()
+        self._wait_empty(END_WITHIN)
+        for call in list(keeper.calls.values()):  # a process that does not even die
+            if keeper.calls.pop(call.key, None) is not None:
+                outcome = stopped(call.reason or "shutdown", call.start.timeout, forced=True)
+                self._sink.ended(*call.key, outcome, tuple(call.lines))
+        keeper.end(END_WITHIN)
+        self._server.stop(END_WITHIN)
+
+    def _wait_empty(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while self._keeper.calls and time.monotonic() < deadline:
+            time.sleep(0.005)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Facts for the status."""
+        keeper = self._keeper
+        return {
+            "places": self._size,
+            "free": self.free(),
+            "busy": len(keeper.calls),
+            "stuck": 0,
+            "ready": not self._closing and not keeper.problem and bool(keeper.slots or not self._size),
+            "problem": keeper.problem,
+            "pids": keeper.pids(),
+            **keeper.counts,
+        }

@@ -1,0 +1,395 @@
+"""The keeper of the slots: the one thread that reads their pipes, watches their clocks and sees them die.
+
+Everything about a slot is decided here, so nothing of it needs a lock. Others leave word (`post`) and wake it. The two
+exceptions: a caller takes a slot out of `ready` to give it a call, and whoever takes a call out of `calls` tells the
+sink of its end.
+
+A death is seen by the process's sentinel. Its pipe is emptied before the outcome is given: the last checkpoint, and
+even the end of the attempt, may still be in it. Only a call that had *begun* has crashed; a process that dies idle,
+or with a call that it never took up, costs nobody anything.
+
+Replacements are started at once, unless processes die before they are of use (handlers that cannot be imported, a
+machine without memory): then one at a time, with growing pauses.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from math import inf
+from typing import Any
+
+import structlog
+
+from heavylift.attempt import stopped
+from heavylift.errors import StopReason
+from heavylift.lanes.errands import Errands
+from heavylift.lanes.forkserver import ForkServer
+from heavylift.lanes.lane import Sink
+from heavylift.lanes.slot import Call, Slot
+from heavylift.lanes.wire import Begin, End, Garbled, Hello, Logged, Message, Reported, Saved, outcome_in
+from heavylift.outcome import Died, Interrupted, Outcome
+
+log = structlog.get_logger("heavylift")
+job_log = structlog.get_logger("heavylift.job")
+
+TICK = 5.0
+"""Seconds. The keeper looks around at least this often."""
+
+EARLY = 5.0
+"""Seconds. A process that dies idle before this age counts as a failed start."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+"""Seconds before the next start after one that failed, doubled each time."""
+
+MUTE = 0.5
+"""Seconds between the end of a process's pipe and its being killed, should it still live."""
+
+RSS_EVERY = 1.0
+"""Seconds between two looks at a slot's memory."""
+
+
+class Keeper:
+    """Keeps a number of slots up.
+
+    Attributes:
+        ready: slots that can take a call; shared, by atomic steps only.
+        calls: attempts in flight by job id and token; shared likewise.
+        problem: why slots cannot be started, if they cannot.
+        counts: started, recycled, died, for the status.
+    """
+
+    def __init__(
+        self, size: int, server: ForkServer, settings: bytes, sink: Sink, *, recycle_jobs: int, recycle_rss: int
+    ) -> None:
+        self.ready: deque[Slot] = deque()
+        self.calls: dict[tuple[str, str], Call] = {}
+        self.slots: dict[int, Slot] = {}
+        self.problem = ""
+        self.counts = {"started": 0, "recycled": 0, "died": 0}
+        self.changed = threading.Condition()  # for `start`, which waits for the first slots
+        self._server = server
+        self._settings = settings
+        self._sink = sink
+        self._recycle_jobs = recycle_jobs
+        self._recycle_rss = recycle_rss
+        self._missing: deque[int] = deque(range(size))
+        self._failures = 0
+        self._not_before = 0.0
+        self._starting = 0
+        self._closing = False
+        self._over = False
+        self._inbox: deque[Callable[[], None]] = deque()
+        self._selector = selectors.DefaultSelector()
+        self._woken, self._wake = os.pipe()
+        os.set_blocking(self._woken, False)
+        os.set_blocking(self._wake, False)
+        self._selector.register(self._woken, selectors.EVENT_READ, self._awake)
+        self._thread = threading.Thread(target=self._loop, name="heavylift-cpu", daemon=True)
+        self._starter = Errands("cpu-start")
+        self._clearer = Errands("cpu-clear")
+
+    # --- from other threads -------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the threads; slots follow."""
+        for thread in (self._starter, self._clearer, self._thread):
+            thread.start()
+
+    def post(self, act: Callable[[], None]) -> None:
+        """Have the keeper do this."""
+        self._inbox.append(act)
+        with contextlib.suppress(OSError):
+            os.write(self._wake, b".")
+
+    def ask(self, key: tuple[str, str], reason: StopReason) -> None:
+        """Have this attempt stopped."""
+        self.post(partial(self._ask, key, reason))
+
+    def failed(self, call: Call) -> None:
+        """The executor could not run this call."""
+        self.post(partial(self._failed, call))
+
+    def close(self) -> None:
+        """Start no more slots; kill those that are busy. `end` must follow."""
+        self._closing = True
+        self.post(self._kill_busy)
+
+    def end(self, patience: float) -> None:
+        """End all processes and the threads."""
+        if not self._starter.close(patience):
+            self._server.kill()  # a start hangs, most likely in an import
+            self._starter.close(patience)
+        self.post(self._finish)
+        self._thread.join(patience)
+        slots = list(self.slots.values())
+        for slot in slots:
+            slot.dismiss()
+        for slot in slots:
+            self._clearer.order(partial(slot.clear, patience))
+        self._clearer.close(patience * (len(slots) + 2))
+        self.slots.clear()
+        self._selector.close()
+        os.close(self._woken)
+        os.close(self._wake)
+
+    # --- the loop ---------------------------------------------------------------------------------------------
+
+    def _loop(self) -> None:
+        while not self._over:
+            self._start_missing()
+            for key, _ in self._selector.select(self._until_next()):
+                self._guarded(key.data)
+            while self._inbox:
+                self._guarded(self._inbox.popleft())
+            self._guarded(self._look_at_clocks)
+
+    def _guarded(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except Exception:  # a defect of ours or of the sink's; the slots must be kept all the same
+            log.exception("the keeper of the slots met an error")
+
+    def _awake(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._woken, 4096)
+
+    def _finish(self) -> None:
+        self._over = True
+
+    # --- starting ---------------------------------------------------------------------------------------------
+
+    def _start_missing(self) -> None:
+        now = time.monotonic()
+        while self._missing and not self._closing and now >= self._not_before:
+            if self._failures and self._starting:
+                return  # one at a time
+            self._starting += 1
+            self._starter.order(partial(self._launch, self._missing.popleft()))
+
+    def _launch(self, index: int) -> None:
+        """In the starter's thread."""
+        try:
+            slot = Slot.launch(index, self._server, self._settings)
+        except Exception:
+            self.post(partial(self._not_launched, index, traceback.format_exc()))
+        else:
+            self.post(partial(self._launched, slot))
+
+    def _not_launched(self, index: int, why: str) -> None:
+        self._starting -= 1
+        self._missing.append(index)
+        self._unfit(why)
+
+    def _launched(self, slot: Slot) -> None:
+        self.slots[slot.index] = slot
+        self.counts["started"] += 1
+        self._selector.register(slot.pipe, selectors.EVENT_READ, partial(self._read, slot))
+        self._selector.register(slot.sentinel, selectors.EVENT_READ, partial(self._died, slot))
+
+    def _hello(self, slot: Slot, hello: Hello) -> None:
+        if hello.error:
+            if not any(other.up for other in self.slots.values()):
+                self._server.kill()  # it has the broken modules; the next one reads them anew
+            self._unfit(hello.error)
+            self._lay_off(slot, kill=True)
+            return
+        self._starting -= 1
+        slot.up = True
+        slot.hello_by = inf
+        if not hello.preloaded:
+            log.warning("the fork server did not have the handlers; slots start slowly")
+        self.ready.append(slot)
+        self._tell(problem="")
+        self._sink.freed()
+
+    def _unfit(self, why: str) -> None:
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._failures)
+        self._failures += 1
+        self._not_before = time.monotonic() + pause
+        log.error("a slot cannot be started", pause=pause, why=why)
+        self._tell(problem=why)
+
+    def _tell(self, problem: str) -> None:
+        with self.changed:
+            self.problem = problem
+            self.changed.notify_all()
+
+    # --- what the processes say -----------------------------------------------------------------------------
+
+    def _read(self, slot: Slot) -> None:
+        try:
+            messages, over = slot.read()
+        except Garbled as wrong:
+            log.error("a slot's pipe is garbled", pid=slot.pid, why=str(wrong))
+            messages, over = [], True
+        for message in messages:
+            self._heard(slot, message)
+        if over and not slot.dead and slot.mute_until == inf:
+            slot.mute_until = time.monotonic() + MUTE
+            self._selector.unregister(slot.pipe)
+
+    def _heard(self, slot: Slot, message: Message) -> None:
+        if isinstance(message, Hello):
+            self._hello(slot, message)
+            return
+        call = slot.call
+        if call is None or message.call != call.number:
+            return  # of an attempt that has ended
+        match message:
+            case Begin():
+                call.begun, call.begin_by = True, inf
+                if call.start.timeout is not None:
+                    call.time_out_at = time.monotonic() + call.start.timeout
+                self._sink.began(*call.key)
+            case Reported(progress=progress):
+                self._sink.progressed(*call.key, progress)
+            case Saved(state=state):
+                self._sink.checkpointed(*call.key, state)
+            case Logged(level=level, line=line):
+                call.lines.append(f"{level}: {line}")
+                getattr(job_log, level, job_log.info)(line, job=call.key[0], queue=call.start.queue, source=level)
+            case End():
+                self._returned(slot, call, outcome_in(message))
+
+    def _returned(self, slot: Slot, call: Call, outcome: Outcome) -> None:
+        slot.call = None
+        slot.jobs += 1
+        self._failures = 0
+        if not slot.dead:
+            if self._worn(slot):
+                self._lay_off(slot)
+                self.counts["recycled"] += 1
+            else:
+                self.ready.append(slot)
+        self._settle(call, outcome)
+
+    def _settle(self, call: Call, outcome: Outcome) -> None:
+        if self.calls.pop(call.key, None) is not None:
+            self._sink.ended(*call.key, outcome, tuple(call.lines))
+
+    # --- stopping -----------------------------------------------------------------------------------------------
+
+    def _ask(self, key: tuple[str, str], reason: StopReason) -> None:
+        call = self.calls.get(key)
+        if call is None or call.reason is not None:
+            return
+        call.reason = reason
+        call.time_out_at = inf
+        call.end_at = time.monotonic() + call.start.grace
+        call.slot.ask(call, reason)
+
+    def _kill_busy(self) -> None:
+        for slot in self.slots.values():
+            if slot.call is not None:
+                slot.kill()
+
+    def _failed(self, call: Call) -> None:
+        if self.calls.get(call.key) is not call:
+            return
+        if call.slot.dead:
+            self._settle(call, self._outcome_of_death(call))
+        else:
+            call.slot.kill()  # its death settles the call
+
+    # --- deaths -------------------------------------------------------------------------------------------------
+
+    def _died(self, slot: Slot) -> None:
+        slot.dead = True
+        if slot.mute_until == inf:
+            with contextlib.suppress(Garbled):
+                for message in slot.read(inf)[0]:  # all that it said before it died
+                    self._heard(slot, message)
+        early = slot.call is None and slot.jobs == 0 and time.monotonic() - slot.born < EARLY
+        self.counts["died"] += 1
+        if (early or not slot.up) and not self._closing:
+            self._unfit(f"process {slot.pid} ended before it was of use: {slot.cause()}\n{slot.dumped()}")
+        self._lay_off(slot)
+        if (call := slot.call) is not None:
+            self._settle(call, self._outcome_of_death(call))
+
+    def _outcome_of_death(self, call: Call) -> Outcome:
+        if call.reason is not None:
+            return stopped(call.reason, call.start.timeout, forced=True)
+        if self._closing:
+            return Interrupted("shutdown")
+        if not call.begun:
+            return Interrupted("not_begun")
+        detail = call.slot.dumped()
+        if call.slot.mute_until != inf and not detail:
+            detail = "its pipe to the worker was closed or written to by something else"
+        return Died(call.slot.cause(), detail)
+
+    def _lay_off(self, slot: Slot, *, kill: bool = False) -> None:
+        """Part with a slot, dead or alive, and have its place filled."""
+        with contextlib.suppress(ValueError):
+            self.ready.remove(slot)
+        for file in (slot.pipe, slot.sentinel):
+            with contextlib.suppress(KeyError, ValueError):
+                self._selector.unregister(file)
+        if self.slots.get(slot.index) is slot:
+            del self.slots[slot.index]
+            self._missing.append(slot.index)
+        if not slot.up:
+            self._starting -= 1
+        if kill:
+            slot.kill()
+        slot.dead = True
+        self._start_missing()  # before it is cleared, which may take longer
+        self._clearer.order(slot.clear)
+
+    # --- clocks -------------------------------------------------------------------------------------------------
+
+    def _until_next(self) -> float:
+        due = time.monotonic() + TICK
+        for slot in self.slots.values():
+            due = min(due, slot.hello_by, slot.mute_until)
+            if (call := slot.call) is not None:
+                due = min(due, call.begin_by, call.time_out_at, call.end_at)
+        if self._missing and not self._closing:
+            due = min(due, max(self._not_before, 0.0)) if not (self._failures and self._starting) else due
+        return max(0.0, due - time.monotonic())
+
+    def _look_at_clocks(self) -> None:
+        now = time.monotonic()
+        for slot in list(self.slots.values()):
+            call = slot.call
+            if call is not None and call.time_out_at <= now:
+                self._ask(call.key, "timeout")
+            if min(slot.hello_by, slot.mute_until, call.begin_by if call else inf, call.end_at if call else inf) <= now:
+                slot.kill()
+                slot.hello_by = inf
+                if call is not None:
+                    call.begin_by = call.end_at = inf
+                if slot.mute_until <= now:
+                    slot.mute_until = now + TICK
+            elif call is None and slot.up and now - slot.rss_seen >= TICK:
+                self._recycle_idle(slot)
+
+    def _recycle_idle(self, slot: Slot) -> None:
+        if self._recycle_rss and slot.rss() > self._recycle_rss:
+            try:
+                self.ready.remove(slot)
+            except ValueError:
+                return  # somebody has just given it a call
+            self._lay_off(slot)
+            self.counts["recycled"] += 1
+
+    def _worn(self, slot: Slot) -> bool:
+        if self._closing:
+            return False
+        if self._recycle_jobs and slot.jobs >= self._recycle_jobs:
+            return True
+        due = time.monotonic() - slot.rss_seen >= RSS_EVERY
+        return bool(self._recycle_rss) and due and slot.rss() > self._recycle_rss
+
+    def pids(self) -> list[Any]:
+        """Of the processes that are up."""
+        return [slot.pid for slot in list(self.slots.values())]

@@ -1,0 +1,83 @@
+"""Imported by the fork server before it forks its first child: loads the handlers, so that a child has them at once.
+
+It is the one module that acts when it is imported and reads the environment then: the fork server imports names, and
+calls nothing. It must not raise: the server would ignore an ImportError without a word and die of anything else. What
+went wrong is kept in `loaded`, and each child tells it in its hello.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from heavylift.lanes import child as child  # so that children have it
+from heavylift.lanes.forkserver import PRELOAD
+from heavylift.registry import Registry
+
+ONE_THREAD = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+"""Numeric libraries start a thread for each processor.
+
+A slot has one processor, so they get one thread, unless told otherwise.
+"""
+
+
+class Orders(msgspec.Struct, frozen=True):
+    """What to load."""
+
+    root: str
+    modules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What was loaded, or why it was not."""
+
+    orders: Orders
+    registry: Registry | None
+    error: str = ""
+
+
+def load(orders: Orders) -> Loaded:
+    """Import the handlers' modules. Never raises."""
+    for name in ONE_THREAD:
+        os.environ.setdefault(name, "1")
+    try:
+        return Loaded(orders, Registry.load(Path(orders.root), orders.modules))
+    except BaseException:
+        return Loaded(orders, None, traceback.format_exc())
+
+
+def warm() -> None:
+    """Load what Pillow and reportlab would load in each child, if the handlers use them."""
+    if image := sys.modules.get("PIL.Image"):
+        image.init()
+    if metrics := sys.modules.get("reportlab.pdfbase.pdfmetrics"):
+        metrics.getFont("Helvetica")
+        metrics.getFont("Helvetica-Bold")
+
+
+loaded: Loaded | None = None
+
+if _orders := os.environ.pop(PRELOAD, None):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group: only the worker answers it
+    loaded = load(msgspec.json.decode(_orders, type=Orders))
+    try:
+        warm()
+    except BaseException:
+        traceback.print_exc()
+    gc.collect()
+    gc.freeze()  # what is loaded by now is never looked at by a child's collector, so its pages stay shared

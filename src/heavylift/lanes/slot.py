@@ -1,0 +1,244 @@
+"""One slot: an executor with one process, the pipe to it, and what the system knows about it.
+
+`launch` and `clear` block and belong to the errand threads; everything else is called by the keeper, but for `submit`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from math import inf
+from multiprocessing.connection import wait
+from typing import cast
+
+import psutil
+
+from heavylift.attempt import Start
+from heavylift.context import LOG_LINES
+from heavylift.errorinfo import cut
+from heavylift.errors import StopReason
+from heavylift.lanes import child
+from heavylift.lanes.forkserver import LOST, ForkServer, Passed, SlotContext, SlotProcess
+from heavylift.lanes.wire import Frames, Message, StopAsked, frame
+
+BEGIN_WITHIN = 30.0
+"""Seconds for a call to begin and for a process to say hello. Then it is taken for frozen, and killed."""
+
+DUMP_LIMIT = 8 * 1024
+"""Bytes kept of the dump of a native crash."""
+
+READ_AT_ONCE = 256 * 1024
+"""Bytes read from one slot before the others get their turn."""
+
+
+class Call:
+    """One attempt in a slot.
+
+    Attributes:
+        number: of the call, unique in the lane; a message that carries another is of an earlier attempt.
+        begun: the handler was called; from here on a death is a crash.
+        reason: why it was asked to stop; the first one stays.
+        begin_by, time_out_at, end_at: moments (monotonic) at which the keeper acts.
+    """
+
+    __slots__ = ("begin_by", "begun", "end_at", "key", "lines", "number", "reason", "slot", "start", "time_out_at")
+
+    def __init__(self, number: int, start: Start, slot: Slot) -> None:
+        self.number = number
+        self.start = start
+        self.slot = slot
+        self.key = (start.id, start.token)
+        self.begun = False
+        self.reason: StopReason | None = None
+        self.begin_by = time.monotonic() + BEGIN_WITHIN
+        self.time_out_at = self.end_at = inf
+        self.lines: deque[str] = deque(maxlen=LOG_LINES)
+
+
+class Slot:
+    """A process that runs one attempt at a time. Never repaired: one that has died is replaced.
+
+    Attributes:
+        index: its place in the lane.
+        call: what it runs.
+        jobs: how many it has run.
+        up: it has said hello.
+        dead: its process has ended.
+        hello_by, mute_until: moments at which the keeper acts.
+    """
+
+    def __init__(self, index: int, executor: ProcessPoolExecutor, process: SlotProcess, pipe: socket.socket, dump: int):
+        self.index = index
+        self.pid: int = process.pid or 0
+        self.pipe = pipe
+        self.call: Call | None = None
+        self.jobs = 0
+        self.up = self.dead = False
+        self.born = self.rss_seen = time.monotonic()
+        self.hello_by = self.born + BEGIN_WITHIN
+        self.mute_until = inf
+        self._executor = executor
+        self._process = process
+        self._dump = dump
+        self._frames = Frames()
+        self._pidfd = -1
+        if hasattr(os, "pidfd_open"):
+            with contextlib.suppress(OSError):
+                self._pidfd = os.pidfd_open(self.pid)
+
+    @classmethod
+    def launch(cls, index: int, server: ForkServer, settings: bytes) -> Slot:
+        """Start a process. Its hello is still to come."""
+        ours, theirs = socket.socketpair()
+        dump = _nameless_file()
+        context = SlotContext(server)
+        given = cast(tuple[int, int, bytes], (Passed(theirs.fileno()), Passed(dump), settings))  # numbers over there
+        executor = ProcessPoolExecutor(1, mp_context=context, initializer=child.start, initargs=given)
+        try:
+            executor.submit(child.ready)
+            if context.spawned is None:
+                raise RuntimeError("the executor has started no process")
+            ours.setblocking(False)
+            return cls(index, executor, context.spawned, ours, dump)
+        except BaseException:
+            executor.shutdown(wait=False)
+            ours.close()
+            os.close(dump)
+            raise
+        finally:
+            theirs.close()  # or the end of the child would never be seen
+
+    # --- calls ------------------------------------------------------------------------------------------------
+
+    def submit(self, call: Call, data: bytes, failed: Callable[[Call], None]) -> None:
+        """Hand over a call. `failed` is called, in any thread, if the executor could not run it."""
+
+        def look(future: Future[None]) -> None:
+            if future.exception() is not None:
+                failed(call)
+
+        self.call = call
+        try:
+            self._executor.submit(child.run, call.number, data).add_done_callback(look)
+        except RuntimeError:  # broken or shut down: it died before it got this
+            failed(call)
+        if self.dead:  # it died in between; an executor may then lose a call without a word
+            failed(call)
+
+    def ask(self, call: Call, reason: StopReason) -> None:
+        """Ask it to stop this call. A pipe that is full is no matter: the kill comes anyway."""
+        with contextlib.suppress(OSError):
+            self.pipe.send(frame(StopAsked(call.number, reason)))
+
+    def read(self, limit: float = READ_AT_ONCE) -> tuple[list[Message], bool]:
+        """What the process has said, as far as it is there, and whether it can say no more.
+
+        Raises:
+            Garbled: something else has written to the pipe.
+        """
+        messages: list[Message] = []
+        size = 0
+        while size < limit:
+            try:
+                data = self.pipe.recv(65536)
+            except BlockingIOError:
+                return messages, False
+            except OSError:
+                return messages, True
+            if not data:
+                return messages, True
+            size += len(data)
+            messages.extend(self._frames.feed(data))
+        return messages, False
+
+    # --- the process ------------------------------------------------------------------------------------------
+
+    @property
+    def sentinel(self) -> int:
+        """Readable when the process has ended."""
+        return self._process.sentinel
+
+    def rss(self) -> int:
+        """Resident size in bytes; 0 if that cannot be said."""
+        self.rss_seen = time.monotonic()
+        try:
+            return int(psutil.Process(self.pid).memory_info().rss)
+        except psutil.Error:
+            return 0
+
+    def kill(self) -> None:
+        """End the process and all that it has started."""
+        if wait([self.sentinel], 0):
+            return  # its number may be another's by now
+        with contextlib.suppress(OSError):
+            if os.getpgid(self.pid) == self.pid:  # not yet so in its first moments
+                os.killpg(self.pid, signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            if self._pidfd >= 0:
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            else:
+                os.kill(self.pid, signal.SIGKILL)
+
+    def end_group(self) -> None:
+        """End what a process that has died has left running.
+
+        As long as its group has members its number is given to nobody; if there is a process of that number, the group
+        was empty.
+        """
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            with contextlib.suppress(OSError):
+                os.killpg(self.pid, signal.SIGKILL)
+        except OSError:
+            return
+
+    def cause(self) -> str:
+        """What a process that has ended died of: `killed:SIGSEGV`, `exited:1`."""
+        code = self._process.exitcode
+        if code is None or code == LOST:
+            return "killed:unknown"
+        if code >= 0:
+            return f"exited:{code}"
+        try:
+            return f"killed:{signal.Signals(-code).name}"
+        except ValueError:
+            return f"killed:{-code}"
+
+    def dumped(self) -> str:
+        """What the fault handler wrote when the process crashed."""
+        with contextlib.suppress(OSError):
+            return cut(os.pread(self._dump, 64 * 1024, 0).decode("utf-8", "replace"), DUMP_LIMIT)
+        return ""
+
+    def dismiss(self) -> None:
+        """Let an idle process end by itself; does not wait."""
+        self._executor.shutdown(wait=False)
+
+    def clear(self, patience: float = 2.0) -> None:
+        """End the process if it has not ended yet, then give back everything that belonged to it. Blocks."""
+        self.dismiss()
+        self._process.join(patience)
+        self.kill()
+        self._executor.shutdown(wait=True)
+        self.end_group()
+        self.pipe.close()
+        os.close(self._dump)
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+
+
+def _nameless_file() -> int:
+    """A file without a name, gone with its last descriptor."""
+    if sys.platform == "linux":
+        return os.memfd_create("heavylift-dump")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
