@@ -42,7 +42,7 @@ class Heartbeat(Service):
         *,
         lock: float,
         interval: float,
-        facts: Callable[[], dict[str, Any]],
+        facts: Callable[[], dict[str, str | int | float]],
         on_crash: Callable[[BaseException], None] | None = None,
     ) -> None:
         """`facts` gives what is shown of this worker to others; called once a beat."""
@@ -83,7 +83,7 @@ class Heartbeat(Service):
             self._jobs.extend(queue, [(entry.job.id, entry.job.token) for entry in entries], lease)
             for queue, entries in batches
         ]
-        calls.append(self._jobs.beat(self._worker, self._facts(), ttl_ms=max(lease, int(self._interval * 3000))))
+        calls += self._jobs.beat(self._worker, self._facts(), ttl_ms=max(lease, int(self._interval * 3000)))
         try:
             replies = self._contact.round_trip(calls)
         except Unavailable:
@@ -116,6 +116,6 @@ class Heartbeat(Service):
 
     def _say_goodbye(self) -> None:
         try:
-            self._contact.round_trip([self._jobs.leave(self._worker)])
+            self._contact.round_trip(self._jobs.leave(self._worker))
         except Unavailable:
             pass  # the entry has a time to live

@@ -22,7 +22,8 @@ from heavylift.errors import StoreError, Unavailable
 from heavylift.job import ClaimedJob
 from heavylift.outcome import Abandoned
 from heavylift.service import Service
-from heavylift.store.jobs import Jobs, Retention
+from heavylift.settings import Settings
+from heavylift.store.jobs import Jobs
 from heavylift.worker.contact import Contact
 from heavylift.worker.running import Running, RunningTable
 from heavylift.worker.settler import Settler
@@ -46,9 +47,7 @@ class Janitor(Service):
         running: RunningTable,
         settler: Settler,
         queues: Sequence[str],
-        retention: Retention,
-        lock: float,
-        interval: float,
+        settings: Settings,
         on_crash: Callable[[BaseException], None] | None = None,
     ) -> None:
         """`queues` are looked after even before anything was enqueued to them; `numbers` as the dispatcher's."""
@@ -60,9 +59,9 @@ class Janitor(Service):
         self._running = running
         self._settler = settler
         self._served = set(queues)
-        self._retention = retention
-        self._lock = lock
-        self._interval = interval
+        self._settings = settings
+        self._lock = settings.lock
+        self._interval = settings.sweep
         self._numbers = numbers
         self._unanswered: dict[str, Any] = {}
         self._last_round = time.monotonic()
@@ -133,7 +132,16 @@ class Janitor(Service):
 
     def _sweep(self, queue: str) -> bool:
         """Expire and retire up to a few hundred records; True if there may be more."""
-        (reply,) = self._contact.round_trip([self._jobs.sweep(queue, limit=200, retention=self._retention)])
+        settings = self._settings
+        call = self._jobs.sweep(
+            queue,
+            limit=200,
+            keep_completed_ms=int(settings.keep_completed * 1000),
+            keep_failed_ms=int(settings.keep_failed * 1000),
+            most_completed=settings.keep_completed_count,
+            most_failed=settings.keep_failed_count,
+        )
+        (reply,) = self._contact.round_trip([call])
         if isinstance(reply, StoreError):
             log.warning("a sweep was refused", queue=queue, error=str(reply))
             return False

@@ -107,15 +107,16 @@ def _report(entry: Running, outcome: Outcome, settlement: Settlement) -> None:
     if isinstance(outcome, Completed) or settlement.to is None:
         return
     error = error_of(outcome)
-    log.warning(
-        "attempt ended",
-        job=entry.job.id,
-        queue=entry.job.queue,
-        handler=entry.envelope.handler if entry.envelope else None,
-        attempt=entry.job.counters.starts,
-        cause=cause_of(outcome),
-        error=error.message if error else None,
-        becomes=str(settlement.to),
-        reason=str(settlement.reason) if settlement.reason else None,
-        again_in_s=round(settlement.delay, 3) if settlement.delay else None,
-    )
+    facts = {
+        "job": entry.job.id,
+        "queue": entry.job.queue,
+        "handler": entry.envelope.handler if entry.envelope else None,
+        "attempt": entry.job.counters.starts,
+        "cause": cause_of(outcome),
+        "error": error.message if error else None,
+        "becomes": str(settlement.to),
+        "reason": str(settlement.reason) if settlement.reason else None,
+        "again_in_s": round(settlement.delay, 3) if settlement.delay else None,
+        "correlation_id": entry.envelope.correlation_id if entry.envelope else None,
+    }
+    log.warning("attempt ended", **{name: fact for name, fact in facts.items() if fact is not None})

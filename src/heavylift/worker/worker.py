@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
+import msgspec
 import structlog
 
 from heavylift.errors import Unavailable
@@ -31,8 +32,9 @@ from heavylift.registry import Registry
 from heavylift.service import Service
 from heavylift.settings import Settings
 from heavylift.store.channel import Channel
-from heavylift.store.connection import Connection, Target, check_server
-from heavylift.store.jobs import Jobs, QueueCounts, Retention
+from heavylift.store.connection import Connection, Target
+from heavylift.store.jobs import Jobs, QueueCounts
+from heavylift.store.scripts import Scripts
 from heavylift.worker.contact import Contact
 from heavylift.worker.dispatcher import Dispatcher
 from heavylift.worker.heartbeat import Heartbeat
@@ -45,6 +47,11 @@ from heavylift.worker.settler import Settler
 from heavylift.worker.sink import WorkerSink
 
 log = structlog.get_logger("heavylift")
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
 
 FLUSH = 2.0
 """Seconds, after the lanes have closed, to get the last settlements to Redis."""
@@ -87,7 +94,7 @@ class Worker:
 
     def _build(self, modules: Sequence[str]) -> None:
         settings, crashed = self.settings, self._crashed
-        self.jobs = jobs = Jobs(settings.prefix, self._locate().scripts())
+        self.jobs = jobs = Jobs(settings.prefix, Scripts(single_node=not settings.cluster))
         self.running = RunningTable()
         self.relay = Relay(jobs, Contact("relay", self._connect), crashed)
         self.settler = Settler(self.id, self.registry, self.relay, ready=self._nudge)
@@ -127,9 +134,7 @@ class Worker:
             running=self.running,
             settler=self.settler,
             queues=list(self.queues.queues),
-            retention=Retention.from_settings(settings),
-            lock=settings.lock,
-            interval=settings.sweep,
+            settings=settings,
             on_crash=crashed,
         )
         self._services: list[Service] = [self.relay, self.heartbeat, self.dispatcher, self.janitor]
@@ -140,7 +145,7 @@ class Worker:
         if "io" in wanted:
             lanes["io"] = IoLane(self.registry, self.settings, self.sink)
         if "cpu" in wanted:
-            lanes["cpu"] = CpuLane(modules, self.settings, self.sink)
+            lanes["cpu"] = CpuLane(self.settings, modules, self.sink)
         return lanes
 
     # --- life -------------------------------------------------------------------------------------------
@@ -194,18 +199,18 @@ class Worker:
 
     # --- facts ------------------------------------------------------------------------------------------
 
-    def facts(self) -> dict[str, Any]:
-        """What is shown of this worker to others; one flat record of plain values."""
+    def facts(self) -> dict[str, str | int | float]:
+        """What is shown of this worker to others: a flat record; what has parts is JSON."""
         return {
             "id": self.id,
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "version": version("heavylift"),
             "started_at": int(self._started_at * 1000),
-            "quiet": self.dispatcher.quiet,
-            "queues": {queue.name: queue.lane for queue in self.queues.queues.values()},
-            "lanes": {name: lane.snapshot() for name, lane in self.lanes.items()},
-            "running": [entry.job.id for entry in self.running.entries()[:100]],
+            "quiet": int(self.dispatcher.quiet),
+            "queues": _json({queue.name: queue.lane for queue in self.queues.queues.values()}),
+            "lanes": _json({name: lane.snapshot() for name, lane in self.lanes.items()}),
+            "running": _json([entry.job.id for entry in self.running.entries()[:100]]),
             "claimed": self.dispatcher.claimed,
             "settled": self.dispatcher.settled,
             "locks_lost": self.heartbeat.lost,
@@ -219,7 +224,7 @@ class Worker:
 
     def _open_channel(self) -> Channel:
         channel = Channel(self._locate(), name="heavylift:mailbox")
-        channel.subscribe([self.jobs.worker_channel(self.id)])
+        channel.subscribe([self.jobs.common.worker_channel(self.id)])
         select.select([channel], [], [], self.settings.connect_timeout)  # until the server has confirmed it
         channel.read()
         return channel
@@ -237,7 +242,7 @@ class Worker:
         try:
             while not self.done.is_set():
                 try:
-                    contact.round_trip([self.jobs.ping()])
+                    contact.round_trip([self.jobs.queues()])
                     break
                 except Unavailable:
                     self.done.wait(contact.pause())
@@ -245,8 +250,6 @@ class Worker:
             contact.close()
         connection = self._connect("check")
         try:
-            for warning in check_server(connection):
-                log.warning(warning)
             connection.round_trip([self.jobs.register_queue(name) for name in self.queues.queues])
         finally:
             connection.close()
