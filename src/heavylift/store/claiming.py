@@ -1,4 +1,4 @@
-"""Verbs of a worker that takes jobs and keeps them: claim and extend."""
+"""Verbs of a worker that takes jobs and keeps them: claim, extend, takeover, pass on."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Any
 
 from heavylift.job import ClaimedJob, Counters
 from heavylift.store.call import Arg, Call
-from heavylift.store.verbs import Verbs, optional, text
+from heavylift.store.verbs import Verbs, nothing, text
 
 CLAIM_BYTES = 1 << 20
 
-_WIDTH = 11
+_WIDTH = 4
 """Fields per job in a reply; see `lua/shared/give.lua`."""
+
+_FIRST = Counters(starts=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,25 +43,32 @@ class ExtendReply:
     cancelled: list[str]
 
 
-def read_claimed(queue: str, fields: Sequence[Any]) -> list[ClaimedJob]:
-    """Jobs from the flat run of fields that `lua/shared/give.lua` writes."""
-    return [
-        ClaimedJob(
-            id=fields[at].decode(),
-            queue=queue,
-            token=fields[at + 1].decode(),
-            spec=fields[at + 2],
-            counters=Counters(*map(int, fields[at + 3 : at + 8])),
-            checkpoint=optional(fields[at + 8]),
-            started_at=int(fields[at + 9]),
-            previous=text(fields[at + 10]) or None,
+def read_claimed(queue: str, token: str, now: int, fields: Sequence[Any]) -> list[ClaimedJob]:
+    """Jobs from the run of fields that `lua/shared/give.lua` writes."""
+    jobs = []
+    for at in range(0, len(fields), _WIDTH):
+        id, spec, checkpoint, started = fields[at : at + _WIDTH]
+        if not started:
+            jobs.append(ClaimedJob(id.decode(), queue, token, spec, _FIRST, started_at=now))
+            continue
+        *counters, started_at, previous = started.decode().split(" ")
+        jobs.append(
+            ClaimedJob(
+                id.decode(),
+                queue,
+                token,
+                spec,
+                Counters(*map(int, counters)),
+                checkpoint=checkpoint or None,
+                previous=previous or None,
+                started_at=int(started_at),
+            )
         )
-        for at in range(0, len(fields), _WIDTH)
-    ]
+    return jobs
 
 
 class Claiming(Verbs):
-    """Claim and extend."""
+    """Claim, extend, takeover, pass on."""
 
     def claim(
         self,
@@ -84,10 +93,9 @@ class Claiming(Verbs):
         """
 
         def parse(reply: Any) -> ClaimReply:
-            more, next_due, paused = reply[:3]
-            return ClaimReply(
-                read_claimed(queue, reply[3:]), bool(more), None if next_due < 0 else next_due, bool(paused)
-            )
+            more, next_due, paused, now = reply[:4]
+            jobs = read_claimed(queue, f"{worker}.{number}", now, reply[4:])
+            return ClaimReply(jobs, bool(more), None if next_due < 0 else next_due, bool(paused))
 
         return self._script(
             "claim",
@@ -110,3 +118,30 @@ class Claiming(Verbs):
             return ExtendReply([text(id) for id in lost], [text(id) for id in cancelled])
 
         return self._script("extend", queue, parse, rest, lease=lease_ms)
+
+    def takeover(
+        self, queue: str, worker: str, number: int, lease_ms: int, limit: int, max_bytes: int = CLAIM_BYTES
+    ) -> Call[list[ClaimedJob]]:
+        """Take the jobs whose lock has expired, at most `limit`; each names the worker that held it.
+
+        They are active under `worker`'s lock until it settles them, as abandoned.
+
+        Args:
+            queue: its name.
+            worker: who asks; `<worker>.t<number>` becomes the token of what it gets.
+            number: one more than its last takeover's; the same again if the reply was lost.
+            lease_ms: life of the new locks.
+            limit: jobs at most.
+            max_bytes: soft bound of the reply; one job always fits.
+        """
+
+        def parse(reply: Any) -> list[ClaimedJob]:
+            return read_claimed(queue, f"{worker}.t{number}", reply[0], reply[1:])
+
+        return self._script(
+            "takeover", queue, parse, worker=worker, number=number, lease=lease_ms, limit=limit, max_bytes=max_bytes
+        )
+
+    def pass_on(self, queue: str) -> Call[None]:
+        """Wake another worker, if there is anything to do: the caller was woken but has no place."""
+        return self._script("pass_on", queue, nothing)

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from heavylift.store.call import Call
 from heavylift.store.claiming import Claiming, ClaimReply, ExtendReply
+from heavylift.store.fleet import Fleet, WorkerSeen
 from heavylift.store.producing import Enqueued, NewJob, Producing, batches
 from heavylift.store.reading import QueueCounts, Reading
-from heavylift.store.settling import SettleItem, Settling, Written
+from heavylift.store.repairing import CancelReply, Removed, Repairing, Replayed, SweepReply
+from heavylift.store.settling import ProgressItem, SettleItem, Settling, Written
 
 __all__ = [
     "Call",
+    "CancelReply",
     "ClaimReply",
     "Enqueued",
     "ExtendReply",
     "Jobs",
     "NewJob",
+    "ProgressItem",
     "QueueCounts",
+    "Removed",
+    "Replayed",
     "SettleItem",
+    "SweepReply",
+    "WorkerSeen",
     "Written",
     "batches",
 ]
 
 
-class Jobs(Producing, Claiming, Settling, Reading):
+class Jobs(Producing, Claiming, Settling, Repairing, Reading, Fleet):
     """Every verb there is. `Jobs(prefix, scripts)`; see the families for what each does."""

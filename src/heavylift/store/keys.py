@@ -133,21 +133,26 @@ def _escape(text: str) -> str:
     return "".join("\\" + c if c in "*?[]\\^" else c for c in text)
 
 
-def queues(prefix: str) -> str:
-    """set: names of all queues that were ever used."""
-    return f"{prefix}:queues"
+@dataclass(frozen=True, slots=True)
+class Common:
+    """The keys that belong to no queue. They may lie in any slot of a Cluster, each by itself."""
 
+    prefix: str
 
-def workers(prefix: str) -> str:
-    """sorted set: workers by the time they were last seen (ms)."""
-    return f"{prefix}:workers"
+    @property
+    def queues(self) -> str:
+        """set: names of all queues that were ever used."""
+        return f"{self.prefix}:queues"
 
+    @property
+    def workers(self) -> str:
+        """sorted set: workers by the time they were last seen (ms); after a day they are forgotten."""
+        return f"{self.prefix}:workers"
 
-def worker(prefix: str, worker_id: str) -> str:
-    """hash: what a worker says about itself. Expires when it stops saying so."""
-    return f"{prefix}:worker:{worker_id}"
+    def worker(self, worker: str) -> str:
+        """hash: what a worker says about itself. Expires when it stops saying so."""
+        return f"{self.prefix}:worker:{worker}"
 
-
-def worker_channel(prefix: str, worker_id: str) -> str:
-    """channel: messages for one worker, words separated by a space: `wake <queue>`, `cancel <queue> <id>`."""
-    return f"{prefix}:worker:{worker_id}"
+    def worker_channel(self, worker: str) -> str:
+        """channel: messages for one worker, words with spaces between: `wake <queue>`, `cancel <queue> <id>`."""
+        return f"{self.prefix}:worker:{worker}"

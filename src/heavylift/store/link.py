@@ -59,11 +59,11 @@ class Link:
             Unavailable: nobody there, or no answer in time.
             PermissionMissing: the credentials are refused.
         """
-        if self._socket is None:
+        if (wire := self._socket) is None:
             self._dialled = self.target.dial(self._name)
             self._reader = reader()
-            self._socket = self._dialled._sock
-        return self._socket
+            wire = self._socket = self._dialled._sock
+        return wire
 
     def send(self, commands: Sequence[Sequence[Arg]]) -> None:
         """Write commands; `receive` must follow for each of them.

@@ -8,8 +8,7 @@ from typing import Any
 
 from heavylift.job import State
 from heavylift.store.call import Arg, Call
-from heavylift.store.keys import queues
-from heavylift.store.verbs import Verbs, nothing
+from heavylift.store.verbs import Verbs
 
 BATCH_JOBS = 100
 BATCH_BYTES = 1 << 20
@@ -84,7 +83,7 @@ def batches(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
 
 
 class Producing(Verbs):
-    """Enqueue, and making a queue known."""
+    """Enqueue."""
 
     def enqueue(self, queue: str, jobs: Sequence[NewJob], nonce: str) -> Call[list[Enqueued]]:
         """Put jobs into the queue: all of them or, while Redis is full, none.
@@ -106,7 +105,3 @@ class Producing(Verbs):
             ]
 
         return self._script("enqueue", queue, parse, rest, nonce=nonce)
-
-    def register_queue(self, queue: str) -> Call[None]:
-        """Make the queue's name known to those who list queues. Once per producer is enough."""
-        return self._plain(nothing, "SADD", queues(self.prefix), queue)

@@ -1,4 +1,4 @@
-"""Verbs that only read: counts, one job."""
+"""Verbs that only read: counts, one job, pages of jobs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from heavylift.store.verbs import Verbs
 
 @dataclass(frozen=True, slots=True)
 class QueueCounts:
-    """How many jobs of a queue are in each state, at one moment. Age of the first in line in ms."""
+    """How many jobs of a queue are in each state, at one moment. Age of the first in line, and time until the
+    next delayed one is due, in ms."""
 
     waiting: int
     delayed: int
@@ -25,21 +26,27 @@ class QueueCounts:
     cancelled: int
     paused: bool
     oldest_waiting_ms: int | None
+    next_due_ms: int | None = None
 
 
 _SIZES = ("waiting", "delayed", "blocked", "active", "completed", "failed", "cancelled")
 
 
 class Reading(Verbs):
-    """Counts and records."""
+    """Counts, records and pages."""
 
     def counts(self, queue: str) -> Call[QueueCounts]:
         """How many jobs are in each state, whether the queue is paused, how long its first job has waited."""
 
         def parse(reply: Any) -> QueueCounts:
             sizes = dict(zip(_SIZES, reply, strict=False))
-            paused, age = reply[len(_SIZES) :]
-            return QueueCounts(**sizes, paused=bool(paused), oldest_waiting_ms=None if age < 0 else age)
+            paused, age, due = reply[len(_SIZES) :]
+            return QueueCounts(
+                **sizes,
+                paused=bool(paused),
+                oldest_waiting_ms=None if age < 0 else age,
+                next_due_ms=None if due < 0 else due,
+            )
 
         return self._script("counts", queue, parse)
 
@@ -50,6 +57,18 @@ class Reading(Verbs):
     def raw(self, queue: str, id: str) -> Call[dict[bytes, bytes]]:
         """The job's hash as it stands in Redis; empty if there is none."""
         return self._plain(_pairs, "HGETALL", self.keys(queue).job(id))
+
+    def page(
+        self, queue: str, state: State, offset: int = 0, count: int = 100, *, newest_first: bool = False
+    ) -> Call[list[str]]:
+        """Ids of jobs in one state, `count` from `offset` on. Sorted by due time, end, or (waiting) turn."""
+
+        def parse(reply: Any) -> list[str]:
+            return [id.decode() for id in reply]
+
+        return self._script(
+            "page", queue, parse, state=str(state), offset=offset, count=count, newest=int(newest_first)
+        )
 
 
 def _pairs(reply: Any) -> dict[bytes, bytes]:

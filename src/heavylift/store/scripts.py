@@ -7,7 +7,8 @@ comment that is read by people and by this loader:
     -- args: worker:str number:int rest     names and kinds; `rest` is a run of further arguments, from REST on
     -- include: numbered wake               files of `lua/shared`, in this order
 
-The script then finds `meta_key`, `call_key`, `worker`, `number` as locals. In Python the same names are given as
+The verbs of a queue begin with the key `meta`, from which `lua/prelude.lua` names what scripts find on the way. The
+script then finds `meta_key`, `call_key`, `worker`, `number` as locals. In Python the same names are given as
 keywords, so nobody counts positions, in either language.
 """
 
@@ -21,7 +22,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from heavylift.store.call import Arg, Script
-from heavylift.store.keys import Keys
+from heavylift.store.keys import Common, Keys
 
 _SHEBANG = re.compile(r"#!lua( flags=[a-z,-]+)?\Z")
 _HEADER = re.compile(r"-- (keys|args|include):(.*)\Z")
@@ -52,7 +53,9 @@ class Verb:
     args: tuple[str, ...]
     rest: bool
 
-    def bind(self, keys: Keys, args: dict[str, Arg], rest: Sequence[Arg]) -> tuple[tuple[str, ...], tuple[Arg, ...]]:
+    def bind(
+        self, keys: Keys | Common, args: dict[str, Arg], rest: Sequence[Arg]
+    ) -> tuple[tuple[str, ...], tuple[Arg, ...]]:
         """The declared keys and the raw EVALSHA command for one call of the verb."""
         names = tuple(_key(keys, name, args.get(source)) for name, source in self.keys)
         if len(args) != len(self.args) or (rest and not self.rest):
@@ -61,7 +64,7 @@ class Verb:
         return names, ("EVALSHA", self.script.sha, len(names), *names, *given, *rest)
 
 
-def _key(keys: Keys, name: str, made_from: Arg | None) -> str:
+def _key(keys: Keys | Common, name: str, made_from: Arg | None) -> str:
     found = getattr(keys, name)
     if isinstance(found, str):
         return found
@@ -101,7 +104,7 @@ class Scripts:
         lines += [f"local {key}_key = KEYS[{i}]" for i, (key, _) in enumerate(keys, 1)]
         lines += [f"local {arg} = {_KINDS[kind].format(i)}" for i, (arg, kind) in enumerate(args, 1)]
         lines += [f"local REST = {len(args) + 1}"] * rest
-        lines += [(folder / "prelude.lua").read_text("utf-8")]
+        lines += [(folder / "prelude.lua").read_text("utf-8")] * (keys[0][0] == "meta")
         lines += [(folder / "shared" / f"{part}.lua").read_text("utf-8") for part in header["include"]]
         source = "\n".join([*lines, body])
         sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
@@ -131,10 +134,9 @@ def _parse(verb: str, shape: re.Pattern[str], word: str) -> tuple[str, str]:
 
 def _check(verb: str, keys: Sequence[tuple[str, str]], args: Sequence[tuple[str, str]]) -> None:
     known = {arg for arg, _ in args}
-    if not keys or keys[0][0] != "meta":
-        raise ScriptShape(verb, "its first key must be meta; the others are named from it")
+    home: type = Keys if keys and keys[0][0] == "meta" else Common
     for key, source in keys:
-        if not hasattr(Keys, key):
-            raise ScriptShape(verb, f"{key} is not a key")
+        if not hasattr(home, key):
+            raise ScriptShape(verb, f"{key} is not a key; those of a queue come after meta")
         if source and source not in known:
             raise ScriptShape(verb, f"{key} is made from {source}, which is not an argument")

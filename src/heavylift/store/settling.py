@@ -1,4 +1,4 @@
-"""Verbs of an attempt's holder that write: settle."""
+"""Verbs of an attempt's holder that write: settle and progress."""
 
 from __future__ import annotations
 
@@ -19,6 +19,16 @@ Written: TypeAlias = Literal["ok", "stale", "gone"]
 WRITTEN: dict[int, Written] = {ord("o"): "ok", ord("s"): "stale", ord("g"): "gone"}
 
 _json = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressItem:
+    """How far an attempt is (`progress`) and what a next one would go on from (`checkpoint`), both JSON."""
+
+    id: str
+    token: str
+    progress: bytes | None = None
+    checkpoint: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +58,7 @@ def _plan(settlement: Settlement) -> str:
 
 
 class Settling(Verbs):
-    """Settle."""
+    """Settle and progress."""
 
     def settle(self, queue: str, worker: str, number: int, items: Sequence[SettleItem]) -> Call[list[Written]]:
         """Write what became of attempts and let their locks go. The answer has one word per item.
@@ -73,6 +83,13 @@ class Settling(Verbs):
                 item.checkpoint or b"",
             )
         return self._script("settle", queue, _written, rest, worker=worker, number=number)
+
+    def progress(self, queue: str, items: Sequence[ProgressItem]) -> Call[list[Written]]:
+        """Store how far attempts are, and tell watchers. The answer has one word per item."""
+        rest: list[Arg] = []
+        for item in items:
+            rest += (item.id, item.token, item.progress or b"", item.checkpoint or b"")
+        return self._script("progress", queue, _written, rest)
 
 
 def _written(reply: Any) -> list[Written]:

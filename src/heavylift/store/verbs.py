@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from heavylift.store.call import Arg, Call
-from heavylift.store.keys import Keys
+from heavylift.store.keys import Common, Keys
 from heavylift.store.scripts import Scripts
 
 T = TypeVar("T")
@@ -18,11 +18,13 @@ class Verbs:
     Attributes:
         prefix: first part of every key.
         scripts: the loaded verbs.
+        common: the keys that belong to no queue.
     """
 
     def __init__(self, prefix: str = "heavylift", scripts: Scripts | None = None) -> None:
         self.prefix = prefix
         self.scripts = scripts or Scripts()
+        self.common = Common(prefix)
         self._keys: dict[str, Keys] = {}
 
     def keys(self, queue: str) -> Keys:
@@ -51,6 +53,6 @@ def text(raw: bytes) -> str:
     return raw.decode()
 
 
-def optional(raw: bytes) -> bytes | None:
-    """A field as a script gave it back: empty means not there."""
-    return raw or None
+def flag(reply: Any) -> bool:
+    """A reply of 0 or 1."""
+    return bool(reply)

@@ -1,21 +1,30 @@
 #!lua flags=no-writes
 -- counts: how many jobs of the queue are in each state.
 --
--- keys: meta line delayed blocked locks completed failed cancelled ring
+-- keys: meta line delayed blocked locks completed failed cancelled ring held
 -- args:
--- reply: waiting delayed blocked active completed failed cancelled, paused (0 | 1), ms the first in line has waited (-1)
--- include: rank
+-- reply: waiting delayed blocked active completed failed cancelled, paused (0 | 1), ms the first in line has waited (-1),
+--        ms until the next delayed job is due (-1)
+-- include: meta lines
 
-local meta = call('HMGET', meta_key, 'paused', 'mode', 'waiting', 'step')
-local waiting = call('ZCARD', line_key)
-local head = call('ZRANGE', line_key, 0, 0, 'WITHSCORES')
+read_meta()
+local waiting = call('ZCARD', line_key) + (tonumber(call('HGET', meta_key, 'lined')) or 0)
 
-local age = -1
-if head[1] then
-  local priority = tonumber(call('HGET', job_key(head[1]), 'prio')) or 0
-  age = math.max(0, math.floor((now_us - tonumber(head[2]) + priority * step_of(meta[4])) / 1000))
+local line = line_key
+if by_lines then
+  local group = call('ZRANGE', ring_key, 0, 0)[1]
+  local path = group and here({ ring_of(group) }) and call('ZRANGE', ring_of(group), 0, 0)[1]
+  if path and here({ line_of(path) }) then line = line_of(path) end
 end
+local head = call('ZRANGE', line, 0, 0, 'WITHSCORES')
+local age = -1
+if head[1] and here({ job_key(head[1]) }) then
+  local priority = tonumber(redis.pcall('HGET', job_key(head[1]), 'prio')) or 0
+  age = math.max(0, math.floor((now_us - tonumber(head[2]) + priority * step) / 1000))
+end
+local first = call('ZRANGE', delayed_key, 0, 0, 'WITHSCORES')
+local next_due = first[1] and math.max(0, tonumber(first[2]) - now) or -1
 return {
   waiting, call('ZCARD', delayed_key), call('ZCARD', blocked_key), call('ZCARD', locks_key), call('ZCARD', completed_key),
-  call('ZCARD', failed_key), call('ZCARD', cancelled_key), meta[1] and 1 or 0, age,
+  call('ZCARD', failed_key), call('ZCARD', cancelled_key), paused and 1 or 0, age, next_due,
 }

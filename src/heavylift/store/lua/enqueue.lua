@@ -4,134 +4,111 @@
 -- A job whose id exists is left as it is and reported as a duplicate, unless it carries this call's own nonce: then
 -- the reply of the first try was lost, and the job is ours. Refused as a whole while Redis is full (no allow-oom).
 --
--- keys: meta line delayed expiring idle ring
+-- keys: meta line delayed expiring idle ring held
 -- args: nonce:str rest
 -- rest: per job  id  handler  envelope  options
 --       options "" or "priority delay due expires keep group key" ("-" where not said; times in ms, due absolute)
 -- reply: one letter per job: w d (waiting, delayed) ours; a c f x b (active, completed, failed, cancelled, blocked)
 --        ours, enqueued by an earlier try; the same letter as a capital: a duplicate, in that state
--- include: rank path wake
+-- include: meta lines wake
 
+local WIDTH = 4
 local LETTER = {
   waiting = 'w', delayed = 'd', blocked = 'b', active = 'a', completed = 'c', failed = 'f', cancelled = 'x',
 }
-local WIDTH = 4
-local count = (#ARGV - REST + 1) / WIDTH
 
-local names = {}
-for i = 1, count do
-  names[i] = job_key(ARGV[REST + (i - 1) * WIDTH])
+local function said(word)
+  return word ~= '-' and word or nil
 end
-if not here(names) then
+
+local NOTHING_SAID = {}
+local function read_options(text)
+  if text == '' then
+    return NOTHING_SAID
+  end
+  local priority, delay, due, expires, keep, group, key = string.match(text, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
+  return {
+    priority = tonumber(priority), due = tonumber(due) or now + (tonumber(delay) or 0), expires = tonumber(expires),
+    keep = said(keep), group = said(group), key = said(key),
+  }
+end
+
+-- What became of a job whose id is taken.
+local function taken(name, own_nonce)
+  local job = redis.pcall('HMGET', name, 'nonce', 'state')
+  local letter = LETTER[job[2]] or 'f'
+  return not job.err and job[1] == own_nonce and letter or string.upper(letter)
+end
+
+read_meta()
+
+local names, letters, seen, lines = {}, {}, {}, {}
+for at = REST, #ARGV, WIDTH do
+  local id, options = ARGV[at], by_lines and read_options(ARGV[at + 3])
+  names[#names + 1] = job_key(id)
+  if options then need_line(lines, path_of(ARGV[at + 1], options.group, options.key)) end
+end
+if not (here(names) and here(lines)) then
   return MOVING
 end
-local some_exist = call('EXISTS', unpack(names)) > 0
 
-local letters, seen = {}, {}
-for i = 1, count do
-  local name = names[i]
-  if seen[name] then
-    letters[i] = 'W'
-  elseif some_exist then
-    local job = redis.pcall('HMGET', name, 'nonce', 'state')
-    if job.err then
-      letters[i] = 'F' -- something else stands under this key
-    elseif job[1] == nonce .. '.' .. i then
-      letters[i] = LETTER[job[2]] or 'f'
-    elseif job[1] or job[2] or call('EXISTS', name) == 1 then
-      letters[i] = string.upper(LETTER[job[2]] or 'f')
-    end
-  end
-  seen[name] = true
-end
-
-local meta = call('HMGET', meta_key, 'paused', 'mode', 'rank', 'step')
-by_lines = meta[2] == 'lines'
-if by_lines then
-  local lines = {}
-  need_line(lines, '')
-  for i = 1, count do
-    if not letters[i] then
-      local at = REST + (i - 1) * WIDTH
-      local group, key = string.match(ARGV[at + 3], '(%S+) (%S+)$')
-      need_line(lines, path_of(ARGV[at + 1], group, key))
-    end
-  end
-  if not here(lines) then
-    return MOVING
+if call('EXISTS', unpack(names)) > 0 then
+  for i, name in ipairs(names) do
+    letters[i] = call('EXISTS', name) == 1 and taken(name, nonce .. '.' .. i) or nil
   end
 end
 
 local ready, delayed, expiring = {}, {}, {}
 local waiting, first_due = 0, nil
-for i = 1, count do
-  if not letters[i] then
-    local at = REST + (i - 1) * WIDTH
-    local id, handler, envelope, said = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-    local name, own_nonce = names[i], nonce .. '.' .. i
-    if said == '' and not by_lines then
-      call('HSET', name, 'state', 'waiting', 'handler', handler, 'spec', envelope, 'nonce', own_nonce, 'enqueued_at', now)
-      ready[#ready + 1] = next_rank(0, meta[3], meta[4])
-      ready[#ready + 1] = id
-      publish(id, 'waiting')
-      waiting = waiting + 1
-      letters[i] = 'w'
-    else
-      local priority, delay, due, expires, keep, group, key =
-        string.match(said, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
-      priority = tonumber(priority) or 0
-      due = tonumber(due) or (now + (tonumber(delay) or 0))
-      expires = tonumber(expires)
-      local fields = { 'handler', handler, 'spec', envelope, 'nonce', own_nonce, 'enqueued_at', now }
-      local function field(field_name, value)
-        fields[#fields + 1] = field_name
-        fields[#fields + 1] = value
+for i, name in ipairs(names) do
+  local at = REST + (i - 1) * WIDTH
+  local id, handler, envelope, options = ARGV[at], ARGV[at + 1], ARGV[at + 2], read_options(ARGV[at + 3])
+  if seen[name] then
+    letters[i] = letters[i] or string.upper(seen[name])
+  elseif not letters[i] then
+    local due = options.due
+    local waits = not due or due <= now
+    local state = waits and 'waiting' or 'delayed'
+    call('HSET', name, 'state', state, 'handler', handler, 'spec', envelope, 'nonce', nonce .. '.' .. i,
+      'enqueued_at', now_text)
+    if options.due then
+      local more = {}
+      if (options.priority or 0) ~= 0 then also(more, 'prio', whole(options.priority)) end
+      if options.keep then also(more, 'keep', options.keep) end
+      if options.group then also(more, 'group', options.group) end
+      if options.key then also(more, 'key', options.key) end
+      if options.expires then
+        also(more, 'expires', whole(now + options.expires))
+        also(expiring, whole(now + options.expires), id)
       end
-      if priority ~= 0 then field('prio', priority) end
-      if tonumber(keep) then field('keep', keep) end
-      if group and group ~= '-' then field('group', group) end
-      if key and key ~= '-' then field('key', key) end
-      if expires then
-        field('expires', now + expires)
-        expiring[#expiring + 1] = now + expires
-        expiring[#expiring + 1] = id
-      end
-      if due > now then
-        call('HSET', name, 'state', 'delayed', 'due', due, unpack(fields))
-        delayed[#delayed + 1] = due
-        delayed[#delayed + 1] = id
-        first_due = math.min(first_due or due, due)
-        publish(id, 'delayed', ',"due":' .. due)
-        letters[i] = 'd'
-      else
-        local path = by_lines and path_of(handler, group, key) or ''
-        call('HSET', name, 'state', 'waiting', 'path', path, unpack(fields))
-        local rank = next_rank(priority, meta[3], meta[4])
-        if path == '' then
-          ready[#ready + 1] = rank
-          ready[#ready + 1] = id
-        else
-          stand(path, rank, id)
-        end
-        publish(id, 'waiting')
-        waiting = waiting + 1
-        letters[i] = 'w'
-      end
+      if not waits then also(more, 'due', whole(due)) end
+      if #more > 0 then call('HSET', name, unpack(more)) end
     end
+    if waits then
+      local path = path_of(handler, options.group, options.key)
+      if by_lines then
+        call('HSET', name, 'path', path)
+        stand(path, next_rank(options.priority), id)
+      else
+        also(ready, next_rank(options.priority), id)
+      end
+      waiting = waiting + 1
+      call('PUBLISH', name, '{"event":"waiting","job":"' .. id .. event_tail .. '}')
+    else
+      also(delayed, whole(due), id)
+      first_due = math.min(first_due or due, due)
+      publish(id, 'delayed', ',"due":' .. whole(due))
+    end
+    letters[i] = waits and 'w' or 'd'
   end
+  seen[name] = seen[name] or letters[i]
 end
 
-if #ready > 0 then
-  call('ZADD', line_key, unpack(ready))
-  if by_lines then admit('') end
-end
-if by_lines then admit_all() end
-if #expiring > 0 then call('ZADD', expiring_key, unpack(expiring)) end
-if #delayed > 0 then
-  call('ZADD', delayed_key, unpack(delayed))
-  -- A sleeper planned its sleep without knowing of this one: let one look again.
-  if waiting == 0 and tonumber(call('ZRANGE', delayed_key, 0, 0, 'WITHSCORES')[2]) >= first_due then waiting = 1 end
-end
-keep_last_rank()
-if not meta[1] then wake(waiting) end
+add(line_key, ready)
+line_up()
+add(expiring_key, expiring)
+if first_due and is_first_due(first_due) then waiting = math.max(waiting, 1) end
+add(delayed_key, delayed)
+keep_meta()
+if not paused then wake(waiting) end
 return table.concat(letters)

@@ -8,24 +8,24 @@
 -- include:
 
 local names = {}
-for i = REST, #ARGV, 2 do
-  names[#names + 1] = job_key(ARGV[i])
+for at = REST, #ARGV, 2 do
+  names[#names + 1] = job_key(ARGV[at])
 end
 if not here(names) then
   return MOVING
 end
 
 local lost, cancelled, locks = {}, {}, {}
-for i = REST, #ARGV, 2 do
-  local id = ARGV[i]
-  local job = redis.pcall('HMGET', job_key(id), 'token', 'state', 'cancel')
-  if job.err or job[2] ~= 'active' or job[1] ~= ARGV[i + 1] then
+local lock_end = whole(now + lease)
+for i, name in ipairs(names) do
+  local id, token = ARGV[REST + i * 2 - 2], ARGV[REST + i * 2 - 1]
+  local job = redis.pcall('HMGET', name, 'token', 'cancel')
+  if job.err or token == '' or job[1] ~= token then
     lost[#lost + 1] = id
   else
-    locks[#locks + 1] = now + lease
-    locks[#locks + 1] = id
-    if job[3] then cancelled[#cancelled + 1] = id end
+    also(locks, lock_end, id)
+    if job[2] then cancelled[#cancelled + 1] = id end
   end
 end
-if #locks > 0 then call('ZADD', locks_key, unpack(locks)) end
+add(locks_key, locks)
 return { lost, cancelled }

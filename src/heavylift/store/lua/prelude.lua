@@ -1,5 +1,6 @@
--- What every verb finds: names for its keys and arguments (bound by the loader), the time, and a few words.
--- CLUSTER and OFFSET (ms, for tests) are set by the loader.
+-- What every verb of a queue finds: names for its keys and arguments (bound by the loader), the time, a few words.
+-- CLUSTER and OFFSET (ms, for tests) are set by the loader. Numbers are turned into text once, where many commands
+-- take them: Redis' own conversion costs more than most commands.
 
 local call = redis.call
 
@@ -12,11 +13,16 @@ local clock = call('TIME')
 local now_us = clock[1] * 1000000 + clock[2] + OFFSET * 1000
 local now = math.floor(now_us / 1000)
 
--- Whether jobs stand in lines by group and key, as some limit asks, or all in one. Verbs set it from meta.
-local by_lines = false
+local function whole(value)
+  return string.format('%.0f', value)
+end
+
+local now_text = whole(now)
+
+local job_base = base .. 'job:'
 
 local function job_key(id)
-  return base .. 'job:' .. id
+  return job_base .. id
 end
 
 -- While a slot moves, some of its keys are on another node, where this script would neither find nor keep them.
@@ -39,13 +45,25 @@ local function quote(text)
   return '"' .. text .. '"'
 end
 
-local event_rest = '","queue":"' .. queue .. '","at":' .. now
-
--- Tell watchers. `more` is the rest of the JSON object, beginning with a comma.
-local function publish(id, event, more)
-  call('PUBLISH', base .. 'job:' .. id, '{"event":"' .. event .. '","job":"' .. id .. event_rest .. (more or '') .. '}')
+local function detail(text)
+  if not text or text == '' then
+    return ''
+  end
+  return ',"detail":' .. quote(text)
 end
 
-local function detail(text)
-  return ',"detail":' .. quote(text)
+-- Tell watchers. `more` is the rest of the event's JSON, beginning with a comma.
+local event_tail = '","queue":"' .. queue .. '","at":' .. now_text
+local function publish(id, event, more)
+  call('PUBLISH', job_base .. id, '{"event":"' .. event .. '","job":"' .. id .. event_tail .. (more or '') .. '}')
+end
+
+-- Adds a score and a member to the arguments of a ZADD.
+local function also(list, score, member)
+  local n = #list
+  list[n + 1], list[n + 2] = score, member
+end
+
+local function add(key, list)
+  if #list > 0 then call('ZADD', key, unpack(list)) end
 end

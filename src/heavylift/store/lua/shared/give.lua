@@ -1,37 +1,32 @@
--- What a worker is given of a job: one read, one flat run of fields in the reply.
+-- What a worker is given of a job, four fields each: id, envelope, checkpoint ("" if none) and
+-- "starts attempts crashes interruptions unknown started_at previous" ("" for a first start at the reply's own time).
 
-local FIELDS = { 'state', 'token', 'spec', 'starts', 'attempts', 'crashes', 'interruptions', 'unknown', 'checkpoint',
-  'started_at', 'expires', 'path', 'keep', 'worker' }
-
--- The fields by name, or nil and why: `wrong` (not a hash).
-local function read_job(id)
-  local read = redis.pcall('HMGET', job_key(id), unpack(FIELDS))
-  if read.err then
-    return nil
-  end
-  return {
-    state = read[1], token = read[2], spec = read[3], starts = tonumber(read[4] or 0), attempts = read[5],
-    crashes = read[6], interruptions = read[7], unknown = read[8], checkpoint = read[9], started_at = read[10],
-    expires = tonumber(read[11] or nil), path = read[12] or '', keep = read[13], worker = read[14],
-  }
-end
-
--- Adds to `reply`: id token envelope starts attempts crashes interruptions unknown checkpoint started_at previous.
-local function give(reply, id, job, previous)
+local function give(reply, id, spec, checkpoint, counters)
   local n = #reply
-  reply[n + 1] = id
-  reply[n + 2] = job.token
-  reply[n + 3] = job.spec
-  reply[n + 4] = job.starts
-  reply[n + 5] = job.attempts or 0
-  reply[n + 6] = job.crashes or 0
-  reply[n + 7] = job.interruptions or 0
-  reply[n + 8] = job.unknown or 0
-  reply[n + 9] = job.checkpoint or ''
-  reply[n + 10] = job.started_at or 0
-  reply[n + 11] = previous or ''
+  reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = id, spec, checkpoint or '', counters
 end
 
-local function weight(job)
-  return #job.spec + (job.checkpoint and #job.checkpoint or 0)
+-- The fields of a job that was started before, read and given. Returns the bytes it adds to the reply.
+local function give_started(reply, id, spec, previous)
+  local job = call('HMGET', job_key(id), 'starts', 'attempts', 'crashes', 'interruptions', 'unknown', 'started_at',
+    'checkpoint')
+  local counters = {}
+  for i = 1, 6 do
+    counters[i] = job[i] or '0'
+  end
+  counters[7] = previous
+  give(reply, id, spec, job[7], table.concat(counters, ' '))
+  return job[7] and #job[7] or 0
+end
+
+-- The answer to a repeated call: those jobs of the first answer that are still held under its token.
+local function give_again(reply, stored, token)
+  for id, previous in string.gmatch(stored, '([^ ,]+),?([^ ]*)') do
+    if not here({ job_key(id) }) then
+      return MOVING
+    end
+    local job = redis.pcall('HMGET', job_key(id), 'token', 'spec')
+    if not job.err and job[1] == token and job[2] then give_started(reply, id, job[2], previous) end
+  end
+  return reply
 end

@@ -5,21 +5,22 @@ local ANSWER_LIFE = 3600000 -- ms; a worker silent for longer has lost its locks
 
 local SUPERSEDED = { err = 'SUPERSEDED a later call of this worker was already answered' }
 
--- The stored answer to this number, or nil and whether the number is an old one.
+local number_text = string.format('%.0f', number)
+
+-- The stored answer to this number; else nil, and whether the number is an old one.
 local function answered(verb)
   local stored = call('HGET', call_key, verb)
   if not stored then
     return nil, false
   end
-  local last, text = string.match(stored, '^(%d+) (.*)$')
-  last = tonumber(last)
-  if last == number then
-    return text, false
+  local last, answer = string.match(stored, '^(%d+) (.*)$')
+  if last == number_text then
+    return answer, false
   end
-  return nil, last > number
+  return nil, tonumber(last) > number
 end
 
 local function answer(verb, text)
-  call('HSET', call_key, verb, string.format('%.0f ', number) .. text)
+  call('HSET', call_key, verb, number_text .. ' ' .. text)
   call('PEXPIRE', call_key, ANSWER_LIFE)
 end

@@ -4,40 +4,52 @@ local DUE_LIMIT = 100 -- delayed jobs made waiting by one claim
 local CLAIM_LIMIT = 200 -- jobs given by one claim
 local BURY_LIMIT = 50 -- unreadable or expired jobs put away by one claim
 
-local by_worker = detail(worker)
+local token = worker .. '.' .. number_text
+local active_event = event_tail .. detail(worker) .. '}'
+
+-- What decides whether a job may be given: state, envelope, starts, expires.
+local function look(name)
+  return redis.pcall('HMGET', name, 'state', 'spec', 'starts', 'expires')
+end
 
 -- Why a job may not be given, or nil: `malformed`, `expired`.
 local function defect(job)
-  if not job or job.state ~= 'waiting' or not job.spec then
+  if job.err or job[1] ~= 'waiting' or not job[2] then
     return 'malformed'
   end
-  if job.expires and job.expires <= now and job.starts == 0 then
+  if job[4] and not job[3] and tonumber(job[4]) <= now then
     return 'expired'
   end
   return nil
 end
 
 local function bury(id, job, why)
-  if job and job.expires then call('ZREM', expiring_key, id) end
   if why == 'expired' then
-    end_job(id, 'failed', 'expired', job.keep)
-  elseif not (job and job.state and job.state ~= 'waiting') then
+    call('ZREM', expiring_key, id)
+    end_job(id, 'failed', 'expired', call('HGET', job_key(id), 'keep'))
+  elseif job.err or not job[1] or job[1] == 'waiting' then
     quarantine(id)
   end -- else it is in another state already, and stood in the line by mistake
 end
 
-local function take(id, job, rank, token)
-  job.token, job.started_at, job.starts = token, now, job.starts + 1
-  call('HSET', job_key(id), 'state', 'active', 'token', token, 'worker', worker, 'started_at', now, 'starts', job.starts,
+-- Makes a job active and gives it. Returns the bytes it adds to the reply.
+local function take(reply, name, id, job, rank)
+  local starts = job[3] and whole(job[3] + 1) or '1'
+  call('HSET', name, 'state', 'active', 'token', token, 'worker', worker, 'started_at', now_text, 'starts', starts,
     'rank', rank)
-  if job.expires then call('ZREM', expiring_key, id) end
-  publish(id, 'active', by_worker)
+  call('PUBLISH', name, '{"event":"active","job":"' .. id .. active_event)
+  if job[3] then
+    return #job[2] + give_started(reply, id, job[2], '')
+  end
+  if job[4] then call('ZREM', expiring_key, id) end
+  give(reply, id, job[2], '', '')
+  return #job[2]
 end
 
 -- The fast path: one line, no limits below the queue's. Whole runs of jobs move in one command.
 -- Returns the reply with room for its head, the ids taken, whether it stopped early; nil if a key has moved.
-local function pick_from_line(wanted, token)
-  local reply, ids = { 0, 0, 0 }, {}
+local function pick_from_line(wanted)
+  local reply, ids = { 0, 0, 0, 0 }, {}
   if wanted == 0 then
     return reply, ids, false
   end
@@ -49,91 +61,83 @@ local function pick_from_line(wanted, token)
   if not here(names) then
     return nil
   end
-  local bytes, passed, buried, locks = 0, 0, 0, {}
-  for i = 1, #found, 2 do
-    local id = found[i]
-    local job = read_job(id)
+  local bytes, passed, locks = 0, 0, {}
+  local lock_end = whole(now + lease)
+  for i, name in ipairs(names) do
+    local id, job = found[i * 2 - 1], look(name)
     local why = defect(job)
     if why then
       bury(id, job, why)
-      buried = buried + 1
     else
-      if #ids > 0 and bytes + weight(job) > max_bytes then break end
-      bytes = bytes + weight(job)
-      take(id, job, found[i + 1], token)
-      give(reply, id, job)
+      if bytes > 0 and bytes + #job[2] > max_bytes then break end
+      bytes = bytes + take(reply, name, id, job, found[i * 2])
       ids[#ids + 1] = id
-      locks[#locks + 1] = now + lease
-      locks[#locks + 1] = id
+      also(locks, lock_end, id)
     end
-    passed = passed + 1
-    if buried >= BURY_LIMIT then break end
+    passed = i
+    if passed - #ids >= BURY_LIMIT then break end
   end
   if passed > 0 then call('ZREMRANGEBYRANK', line_key, 0, passed - 1) end
-  if #locks > 0 then call('ZADD', locks_key, unpack(locks)) end
-  return reply, ids, buried > 0 or passed * 2 < #found
+  add(locks_key, locks)
+  return reply, ids, passed > #ids or passed < #names
 end
 
--- The general path: the best line of the best group, job by job; each is moved whole before the next is looked at.
-local function pick_from_ring(wanted, token)
-  local reply, ids, bytes, buried = { 0, 0, 0 }, {}, 0, 0
-  while #ids < wanted and buried < BURY_LIMIT do
-    local group = call('ZRANGE', ring_key, 0, 0)[1]
-    if not group then
-      return reply, ids, false
+-- The best line of the best group, and its first job with its rank; nothing, and whether a key has moved.
+local function best()
+  local group = call('ZRANGE', ring_key, 0, 0)[1]
+  if not group then
+    return nil, false
+  end
+  local ring = ring_of(group)
+  if not here({ ring }) then
+    return nil, true
+  end
+  local path = call('ZRANGE', ring, 0, 0)[1] or ''
+  if not here({ line_of(path) }) then
+    return nil, true
+  end
+  local first = call('ZRANGE', line_of(path), 0, 0, 'WITHSCORES')
+  if not first[1] then -- never so, unless somebody else has changed the line; put right what can be
+    admit(path)
+    return nil, true
+  end
+  return path, not here({ job_key(first[1]) }), first[1], first[2]
+end
+
+-- The general path: job by job; each is moved whole before the next is looked at. Returns as `pick_from_line`.
+local function pick_from_ring(wanted)
+  local reply, ids = { 0, 0, 0, 0 }, {}
+  local bytes, passed = 0, 0
+  local lock_end = whole(now + lease)
+  while #ids < wanted and passed - #ids < BURY_LIMIT do
+    local path, moving, id, rank = best()
+    if moving then
+      if passed == 0 then
+        return nil
+      end
+      return reply, ids, true
     end
-    local ring = base .. 'ring:' .. group
-    if not here({ ring }) then
-      break
+    if not path then
+      return reply, ids, passed > #ids
     end
-    local path = call('ZRANGE', ring, 0, 0)[1]
-    local line = base .. 'line:' .. (path or '')
-    if not path or not here({ line }) then
-      break
-    end
-    local head = call('ZRANGE', line, 0, 0, 'WITHSCORES')
-    local id = head[1]
-    if not id or not here({ job_key(id) }) then
-      break
-    end
-    local job = read_job(id)
+    local name = job_key(id)
+    local job = look(name)
     local why = defect(job)
-    if not why and #ids > 0 and bytes + weight(job) > max_bytes then
-      break
+    if not why and bytes > 0 and bytes + #job[2] > max_bytes then
+      return reply, ids, true
     end
-    call('ZREM', line, id)
+    call('ZREM', line_of(path), id)
+    if path ~= '' then lined = lined - 1 end
     if why then
       bury(id, job, why)
-      buried = buried + 1
     else
-      bytes = bytes + weight(job)
-      take(id, job, head[2], token)
-      call('ZADD', locks_key, now + lease, id)
+      bytes = bytes + take(reply, name, id, job, rank)
+      call('ZADD', locks_key, lock_end, id)
       hold(path, 1)
-      give(reply, id, job)
       ids[#ids + 1] = id
     end
+    passed = passed + 1
     admit(path)
   end
-  if #ids == 0 and buried == 0 and wanted > 0 then
-    return nil
-  end
   return reply, ids, #ids < wanted
-end
-
-local function backlog()
-  return call('EXISTS', by_lines and ring_key or line_key) == 1
-end
-
--- The answer to a repeated claim: those jobs of the first answer that are still held under its token.
-local function again(stored, token)
-  local reply = { 1, -1, 0 }
-  for id in string.gmatch(stored, '%S+') do
-    if not here({ job_key(id) }) then
-      return MOVING
-    end
-    local job = read_job(id)
-    if job and job.token == token and job.state == 'active' then give(reply, id, job) end
-  end
-  return reply
 end

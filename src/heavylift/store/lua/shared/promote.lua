@@ -1,8 +1,8 @@
 -- Delayed jobs that are due become waiting, at the rank of their due time.
 
--- Reads the due ones, at most `limit`; nil if a key of theirs is not here. Writes nothing.
+-- The due ones, at most `limit`, read; nil if a key of theirs is not here. Writes nothing.
 local function find_due(limit)
-  local ids = call('ZRANGEBYSCORE', delayed_key, '-inf', now, 'LIMIT', 0, limit)
+  local ids = call('ZRANGEBYSCORE', delayed_key, '-inf', now_text, 'LIMIT', 0, limit)
   local names = {}
   for i, id in ipairs(ids) do
     names[i] = job_key(id)
@@ -13,14 +13,10 @@ local function find_due(limit)
   local found, lines = {}, {}
   for i, id in ipairs(ids) do
     local job = redis.pcall('HMGET', names[i], 'state', 'due', 'prio', 'handler', 'group', 'key')
-    local path = ''
-    if by_lines and not job.err and job[4] then
-      path = path_of(job[4], job[5], job[6])
-      need_line(lines, path)
-    end
+    local path = path_of(job[4], job[5], job[6])
+    need_line(lines, path)
     found[i] = { id = id, job = job, path = path }
   end
-  if by_lines then need_line(lines, '') end
   if not here(lines) then
     return nil
   end
@@ -28,27 +24,17 @@ local function find_due(limit)
 end
 
 -- Moves what `find_due` found. Ready since their due time: an old retry does not go behind a newer job.
-local function promote(found, meta_step)
-  local ready = {}
+local function promote(found)
   for i, due in ipairs(found) do
-    call('ZREM', delayed_key, due.id)
-    if due.job.err or due.job[1] ~= 'delayed' then
-      if due.job.err or not due.job[1] then quarantine(due.id) end
-    else
-      local rank = (tonumber(due.job[2]) or now) * 1000 + (i - 1) + (tonumber(due.job[3] or 0) * step_of(meta_step))
-      call('HSET', job_key(due.id), 'state', 'waiting', 'path', due.path)
-      if due.path == '' then
-        ready[#ready + 1] = rank
-        ready[#ready + 1] = due.id
-      else
-        stand(due.path, rank, due.id)
-      end
-      publish(due.id, 'waiting')
+    local id, job = due.id, due.job
+    call('ZREM', delayed_key, id)
+    if job.err or not job[1] then
+      quarantine(id)
+    elseif job[1] == 'delayed' then
+      call('HSET', job_key(id), 'state', 'waiting', 'path', due.path)
+      stand(due.path, whole((tonumber(job[2]) or now) * 1000 + i - 1 + (tonumber(job[3]) or 0) * step), id)
+      publish(id, 'waiting')
     end
   end
-  if #ready > 0 then
-    call('ZADD', line_key, unpack(ready))
-    if by_lines then admit('') end
-  end
-  if by_lines then admit_all() end
+  line_up()
 end

@@ -24,6 +24,8 @@ local function wake(jobs)
   end
 end
 
-local function note_idle(places)
-  call('ZADD', idle_key, string.format('%.3f', now + sleep + math.min(places, 999) / 1000), worker)
+-- A new delayed job may be due before the sleepers, who planned without it, wake up. True if it is the first one due.
+local function is_first_due(due)
+  local first = call('ZRANGE', delayed_key, 0, 0, 'WITHSCORES')
+  return not first[1] or due <= tonumber(first[2])
 end

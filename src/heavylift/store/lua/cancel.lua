@@ -1,0 +1,29 @@
+#!lua flags=allow-oom
+-- cancel: a job that nobody runs is cancelled at once; one that runs is asked to stop, and so is its worker.
+--
+-- keys: meta line delayed blocked expiring cancelled failed purge ring held
+-- args: id:str
+-- reply: the state it was in, and what was done: cancelled | asked | ended; nothing if there is no such job
+-- include: meta lines ending withdraw
+
+read_meta()
+local jobs = survey({ id })
+if not jobs then
+  return MOVING
+end
+local job = jobs[id]
+if not job then
+  return nil
+end
+if ENDED[job.state] then
+  return { job.state, 'ended' }
+end
+if job.state == 'active' then
+  call('HSET', job_key(id), 'cancel', '1')
+  if job.worker then call('PUBLISH', prefix .. ':worker:' .. job.worker, 'cancel ' .. queue .. ' ' .. id) end
+  return { job.state, 'asked' }
+end
+withdraw(id, job)
+end_job(id, 'cancelled', '', job.keep)
+keep_meta()
+return { job.state, 'cancelled' }

@@ -1,0 +1,36 @@
+#!lua flags=allow-oom
+-- progress: store how far attempts are and what they would go on from, and tell watchers. Only the holder may.
+--
+-- keys: meta locks
+-- args: rest
+-- rest: per job  id  token  progress  checkpoint   (JSON, "" where there is none)
+-- reply: one letter per job: o (ok), s (stale token), g (gone)
+-- include:
+
+local names = {}
+for at = REST, #ARGV, 4 do
+  names[#names + 1] = job_key(ARGV[at])
+end
+if not here(names) then
+  return MOVING
+end
+
+local letters = {}
+for i, name in ipairs(names) do
+  local at = REST + (i - 1) * 4
+  local id, token, progress, checkpoint = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+  local held = redis.pcall('HGET', name, 'token')
+  if type(held) == 'table' or not held and call('EXISTS', name) == 0 then
+    letters[i] = 'g'
+  elseif token == '' or held ~= token then
+    letters[i] = 's'
+  else
+    letters[i] = 'o'
+    if checkpoint ~= '' then call('HSET', name, 'checkpoint', checkpoint) end
+    if progress ~= '' then
+      call('HSET', name, 'progress', progress)
+      publish(id, 'progress', ',"progress":' .. progress)
+    end
+  end
+end
+return table.concat(letters)

@@ -1,0 +1,33 @@
+-- Ended jobs: in one of `completed`, `failed`, `cancelled` by the time they ended, and in `purge` by the time they go.
+
+-- How long one is kept: its own `keep`, else the queue's (the sweep writes the workers' settings there), else this.
+local KEEP = { completed = 86400000, cancelled = 86400000, failed = 1209600000 } -- ms
+
+local keep_read = {}
+local function purge_time(state, own_keep)
+  local keep = tonumber(own_keep) or keep_read[state]
+  if not keep then
+    keep = tonumber(call('HGET', meta_key, 'keep:' .. state)) or KEEP[state]
+    keep_read[state] = keep
+  end
+  return whole(now + keep)
+end
+
+-- The end of a job that nobody runs; it must not stand in any line or set any more.
+local function end_job(id, state, reason, own_keep)
+  call('HSET', job_key(id), 'state', state, 'reason', reason, 'finished_at', now_text, 'token', '')
+  call('ZADD', state == 'failed' and failed_key or cancelled_key, now_text, id)
+  call('ZADD', purge_key, purge_time(state, own_keep), id)
+  publish(id, state, detail(reason))
+end
+
+-- A job that cannot be read must not stop the queue: it becomes a dead letter `malformed`, all of it kept.
+local function quarantine(id)
+  local name = job_key(id)
+  local kind = call('TYPE', name).ok
+  if kind ~= 'hash' and kind ~= 'none' then
+    call('RENAME', name, base .. 'raw:' .. id)
+    call('PEXPIRE', base .. 'raw:' .. id, whole(purge_time('failed') - now))
+  end
+  end_job(id, 'failed', 'malformed')
+end

@@ -1,0 +1,88 @@
+#!lua flags=allow-oom
+-- sweep: what is over its time goes. Jobs that did not start in time become dead letters `expired`; ended jobs are
+-- removed once they were kept long enough, or the oldest of them where there are too many.
+--
+-- keys: meta line delayed blocked locks expiring completed failed cancelled purge ring held
+-- args: limit:int keep_completed:int keep_failed:int most_completed:int most_failed:int
+-- reply: expired, removed, more (0 | 1: there is more to do)
+-- include: meta lines ending withdraw
+
+read_meta()
+if keep_completed ~= purge_time('completed') - now or keep_failed ~= purge_time('failed') - now then
+  call('HSET', meta_key, 'keep:completed', keep_completed, 'keep:cancelled', keep_completed, 'keep:failed', keep_failed)
+end
+
+-- Nothing runs but something is held: jobs were deleted by hand. Let their lines go again.
+if call('ZCARD', locks_key) == 0 and call('EXISTS', held_key) == 1 then
+  local fields, lines = call('HKEYS', held_key), {}
+  for _, field in ipairs(fields) do
+    need_line(lines, string.find(field, '/', 1, true) and field or field .. '/')
+  end
+  if here(lines) then
+    call('DEL', held_key)
+    for _, field in ipairs(fields) do
+      admit(string.find(field, '/', 1, true) and field or field .. '/')
+    end
+  end
+end
+
+local function overflow(key, most)
+  local over = math.min(call('ZCARD', key) - most, limit)
+  return over > 0 and call('ZRANGE', key, 0, over - 1) or {}
+end
+
+local expired = call('ZRANGEBYSCORE', expiring_key, '-inf', now_text, 'LIMIT', 0, limit)
+local leaving = {
+  call('ZRANGEBYSCORE', purge_key, '-inf', now_text, 'LIMIT', 0, limit),
+  overflow(completed_key, most_completed), overflow(failed_key, most_failed), overflow(cancelled_key, most_completed),
+}
+local ids, raws = {}, {}
+for _, id in ipairs(expired) do
+  ids[#ids + 1] = id
+end
+for _, list in ipairs(leaving) do
+  for _, id in ipairs(list) do
+    ids[#ids + 1] = id
+    raws[#raws + 1] = base .. 'raw:' .. id
+  end
+end
+local jobs = here(raws) and survey(ids)
+if not jobs then
+  return MOVING
+end
+
+local buried, removed = 0, 0
+for _, id in ipairs(expired) do
+  local job = jobs[id]
+  call('ZREM', expiring_key, id)
+  if job and (job.state == 'waiting' or job.state == 'delayed' or job.state == 'blocked') then
+    withdraw(id, job)
+    end_job(id, 'failed', 'expired', job.keep)
+    job.state = 'failed'
+    buried = buried + 1
+  end
+end
+local gone = {}
+for _, list in ipairs(leaving) do
+  for _, id in ipairs(list) do
+    local job = jobs[id]
+    call('ZREM', purge_key, id)
+    if not job then -- its hash was deleted by hand
+      call('ZREM', completed_key, id)
+      call('ZREM', failed_key, id)
+      call('ZREM', cancelled_key, id)
+    elseif ENDED[job.state] and not gone[id] then
+      withdraw(id, job)
+      call('UNLINK', job_key(id), base .. 'raw:' .. id)
+      gone[id] = true
+      removed = removed + 1
+    end
+  end
+end
+keep_meta()
+
+local more = #expired == limit
+for _, list in ipairs(leaving) do
+  more = more or #list == limit
+end
+return { buried, removed, more and 1 or 0 }
