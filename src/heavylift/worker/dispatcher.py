@@ -25,7 +25,7 @@ from heavylift.codec import decode_envelope
 from heavylift.errors import InvalidJob, StoreError, Unavailable
 from heavylift.job import ClaimedJob
 from heavylift.lanes.lane import Lane, LaneName, Start
-from heavylift.outcome import Invalid, Malformed, Outcome, UnknownHandler
+from heavylift.outcome import Interrupted, Invalid, Malformed, Outcome, UnknownHandler
 from heavylift.registry import Registry
 from heavylift.service import Service
 from heavylift.store.call import Call
@@ -129,7 +129,7 @@ class Dispatcher(Service):
     # --- the loop ---------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Gather, exchange, listen; until stopped and all that ended is settled (or `give_up_at`)."""
+        """Gather, exchange, listen; until stopped, and all that was claimed or has ended is answered for (or `give_up_at`)."""
         try:
             while not self._finished():
                 now = time.monotonic()
@@ -146,8 +146,8 @@ class Dispatcher(Service):
             return False
         if self.give_up_at is not None and time.monotonic() >= self.give_up_at:
             return True
-        settling = any(kind == "settle" for kind, _ in self._unanswered)
-        return not settling and not self._settler.backlog()
+        unanswered = any(kind != "pass_on" for kind, _ in self._unanswered)
+        return not unanswered and not self._settler.backlog()
 
     def _gather(self, now: float) -> list[_Pending]:
         """All calls of the next round trip: repeats first, then settlements, then claims."""
@@ -232,7 +232,7 @@ class Dispatcher(Service):
         for job in jobs:
             entry = Running(job, None, None, claimed=sent, renewed=sent, started_at=wall)
             self._running.add(entry)
-            start = self._prepare(entry, queue)
+            start = Interrupted("shutdown") if self.stopping.is_set() else self._prepare(entry, queue)
             if isinstance(start, Start):
                 entry.lane = lane
                 starts.append(start)

@@ -88,7 +88,7 @@ class Worker:
         self._locate = locate or (lambda: Target.from_settings(settings))
         self._started_at = time.time()
         self._stop_guard = threading.Lock()
-        self._stopped = False
+        self._started = self._stopped = False
         self._deadline = 0.0
         self._build(modules)
 
@@ -157,6 +157,9 @@ class Worker:
             ServerUnsupported: the server is too old or would lose jobs; says what to do.
         """
         self._wait_for_redis()
+        if self.done.is_set():
+            return
+        self._started = True
         for lane in self.lanes.values():
             lane.start()
         for service in self._services:
@@ -171,7 +174,8 @@ class Worker:
         with self._stop_guard:
             if not self._stopped:
                 self._stopped = True
-                self._shut_down(allowed)
+                if self._started:
+                    self._shut_down(allowed)
             self.done.set()
         return not any(service.running for service in self._services)
 
@@ -242,17 +246,12 @@ class Worker:
         try:
             while not self.done.is_set():
                 try:
-                    contact.round_trip([self.jobs.queues()])
+                    contact.round_trip([self.jobs.register_queue(name) for name in self.queues.queues])
                     break
                 except Unavailable:
                     self.done.wait(contact.pause())
         finally:
             contact.close()
-        connection = self._connect("check")
-        try:
-            connection.round_trip([self.jobs.register_queue(name) for name in self.queues.queues])
-        finally:
-            connection.close()
 
     def _nothing_left(self, contact: Contact, horizon: float) -> bool:
         try:
@@ -269,12 +268,15 @@ class Worker:
 
     def _shut_down(self, allowed: float) -> None:
         self.quiet()
-        self.janitor.stop()
+        self.janitor.stop(0.0)
         self._deadline = time.monotonic() + allowed
         while not self.running.wait_empty(0.05) and time.monotonic() < self._deadline:
             pass
         for lane in self.lanes.values():
             lane.close(self.settings.grace)
         self.dispatcher.give_up_at = time.monotonic() + FLUSH
-        for service in (self.dispatcher, self.relay, self.heartbeat):
-            service.stop(FLUSH + 1.0)
+        self.dispatcher.stop(FLUSH + 1.0)
+        for service in self._services:
+            service.stop(0.0)
+        for service in self._services:
+            service.stop(1.0 if self.dispatcher.in_contact else 0.1)
