@@ -118,19 +118,23 @@ class Arguments:
 
     def _explain(self, wrong: msgspec.ValidationError, given: Any) -> InvalidJob:
         """msgspec's complaint with the argument's name, its value and the handler's."""
-        text = str(wrong)
-        if match := _MISSING.fullmatch(text):
-            return InvalidJob(match[1], MISSING, f"{self.handler} needs it ({self._kind(match[1])})")
-        if (match := _UNKNOWN.fullmatch(text)) and isinstance(given, Mapping):
-            return self._unknown(match[1], given.get(match[1]))
-        if not (match := _PLACED.fullmatch(text)):
-            return InvalidJob("arguments", given, f"{text}; in {self.handler}")
-        said, key, path = match["said"], match["key"], match["path"]
-        field, value = _follow(path, given)
+        placed = _PLACED.fullmatch(str(wrong))
+        said, key, path = (placed["said"], placed["key"], placed["path"]) if placed else (str(wrong), None, "")
+        place, value = _follow(path, given)
+        if match := _LACKING.fullmatch(said):
+            name = match[1]
+            needs = f"{self.handler} needs it ({self._kind(name)})" if not path else f"{self.handler} needs it"
+            return InvalidJob(f"{place}.{name}" if path else name, MISSING, needs)
+        if match := _UNKNOWN.fullmatch(said):
+            name = match[1]
+            value = value.get(name) if isinstance(value, Mapping) else None
+            return self._unknown(f"{place}.{name}" if path else name, value)
         said = said[:1].lower() + said[1:] + (" as a key" if key else "")
-        return InvalidJob(field, value, f"{said}; in {self.handler}")
+        return InvalidJob(place or "arguments", value, f"{said}; in {self.handler}")
 
     def _unknown(self, name: str, value: Any) -> InvalidJob:
+        if "." in name:
+            return InvalidJob(name, value, f"there is no such field; in {self.handler}")
         takes = ", ".join(self._names) or "nothing"
         near = difflib.get_close_matches(name, self._names, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
@@ -160,7 +164,7 @@ class _Missing:
 
 MISSING = _Missing()
 
-_MISSING = re.compile(r"Object missing required field `(.+)`")
+_LACKING = re.compile(r"Object missing required field `(.+)`")
 _UNKNOWN = re.compile(r"Object contains unknown field `(.+)`")
 _PLACED = re.compile(r"(?P<said>.*) - at (?P<key>`key(?:\[\.\.\.\])?` in )?`\$(?P<path>.*)`", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]|\[\.\.\.\]")
@@ -180,7 +184,7 @@ def _follow(path: str, given: Any) -> tuple[str, Any]:
                 break  # somewhere in a mapping: msgspec does not say where, so the whole of it is shown
         except (LookupError, AttributeError, TypeError):
             break
-    return path.lstrip(".") or "arguments", value
+    return path.lstrip("."), value
 
 
 def _loosely(raw: bytes | msgspec.Raw) -> Any:
