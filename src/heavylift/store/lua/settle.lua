@@ -22,21 +22,21 @@ if stored then
   return stored
 end
 
+-- What an item comes to, and the event that tells it; items of one call mostly share a few plans.
 local plans = {}
 local function read_plan(text)
   local plan = plans[text]
   if not plan then
     local state, counter, delay, keep_rank, reason = string.match(text, '^(%S+) (%S+) (%S+) (%S+) (%S+)$')
+    reason = reason ~= '-' and reason or ''
     plan = {
       state = state, counter = counter ~= '-' and counter, delay = tonumber(delay), keep_rank = keep_rank == '1',
-      reason = reason ~= '-' and reason or '',
+      reason = reason, event = '{"event":"' .. state .. '","job":"', tail = event_tail .. detail(reason) .. '}',
     }
     plans[text] = plan
   end
   return plan
 end
-
-local CANCELLED = { state = 'cancelled', counter = false, reason = '' }
 
 read_meta()
 local names = {}
@@ -48,11 +48,11 @@ if not here(names) then
 end
 
 -- First all is read, then written.
-local letters, jobs, seen, lines, stale = {}, {}, {}, {}, 0
+local letters, plan_of, jobs, back_to, seen, lines, stale = {}, {}, {}, {}, {}, {}, 0
 for i, name in ipairs(names) do
   local at = REST + (i - 1) * WIDTH
   local token = ARGV[at + 1]
-  local job = redis.pcall('HMGET', name, 'token', 'starts', 'cancel', 'keep', 'path')
+  local job = redis.pcall('HMGET', name, 'token', 'starts', 'path', 'keep', 'cancel')
   if job.err or not job[1] and call('EXISTS', name) == 0 then
     letters[i] = 'g'
   elseif token == '' or job[1] ~= token or seen[name] then
@@ -61,18 +61,17 @@ for i, name in ipairs(names) do
   else
     letters[i] = 'o'
     seen[name] = true
-    local plan = read_plan(ARGV[at + 2])
-    if job[3] and (plan.state == 'waiting' or plan.state == 'delayed') then plan = CANCELLED end
-    job.plan = plan
-    job.path = job[5] or ''
-    if job.path ~= '' then need_line(lines, job.path) end
-    if plan.state == 'waiting' then
-      local more = call('HMGET', name, 'prio', 'rank', 'handler', 'group', 'key')
-      job.prio, job.rank = more[1], more[2]
-      job.back_to = path_of(more[3], more[4], more[5])
-      need_line(lines, job.back_to)
-    end
     jobs[i] = job
+    local plan = read_plan(ARGV[at + 2])
+    if job[5] and (plan.state == 'waiting' or plan.state == 'delayed') then plan = read_plan('cancelled - 0 0 -') end
+    plan_of[i] = plan
+    if job[3] and job[3] ~= '' then need_line(lines, job[3]) end
+    if plan.state == 'waiting' then
+      local back = call('HMGET', name, 'prio', 'rank', 'handler', 'group', 'key')
+      back[6] = path_of(back[3], back[4], back[5])
+      back_to[i] = back
+      need_line(lines, back[6])
+    end
   end
 end
 if not here(lines) then
@@ -84,45 +83,44 @@ local ended = { completed = {}, failed = {}, cancelled = {} }
 local put_back, first_due = 0, nil
 
 for i, name in ipairs(names) do
-  local job = jobs[i]
+  local job, plan = jobs[i], plan_of[i]
   if job then
     local at = REST + (i - 1) * WIDTH
     local id, cause, result, record = ARGV[at], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
     local progress, checkpoint = ARGV[at + 6], ARGV[at + 7]
-    local plan, starts = job.plan, job[2] or '0'
-    local state = plan.state
-    local fields = { 'state', state, 'token', '' }
-    if record ~= '' then also(fields, 'attempt:' .. starts, record) end
-    if progress ~= '' then also(fields, 'progress', progress) end
-    if checkpoint ~= '' then also(fields, 'checkpoint', checkpoint) end
+    local starts, state, list = job[2] or '0', plan.state, ended[plan.state]
+    local fields
     unlocked[#unlocked + 1] = id
-    if job.path ~= '' then
-      hold(job.path, -1)
-      freed[job.path] = true
-    end
-
-    if ended[state] then
-      also(fields, 'finished_at', now_text)
+    if list then
+      fields = { 'state', state, 'token', '', 'finished_at', now_text }
       if result ~= '' then also(fields, 'result', result) end
       if plan.reason ~= '' then also(fields, 'reason', plan.reason) end
-      also(ended[state], now_text, id)
+      also(list, now_text, id)
       also(purged, purge_time(state, job[4]), id)
-      publish(id, state, detail(plan.reason))
+      call('PUBLISH', name, plan.event .. id .. plan.tail)
     elseif state == 'delayed' then
       local due = now + plan.delay
-      also(fields, 'due', whole(due))
+      fields = { 'state', state, 'token', '', 'due', whole(due) }
       also(delayed, whole(due), id)
       first_due = math.min(first_due or due, due)
       publish(id, 'delayed', ',"due":' .. whole(due) .. detail(cause))
     else
-      also(fields, 'path', job.back_to)
-      stand(job.back_to, plan.keep_rank and job.rank or next_rank(job.prio), id)
+      local back = back_to[i]
+      fields = { 'state', state, 'token', '', 'path', back[6] }
+      stand(back[6], plan.keep_rank and back[2] or next_rank(back[1]), id)
       put_back = put_back + 1
       publish(id, 'waiting', detail(cause))
     end
+    if record ~= '' then also(fields, 'attempt:' .. starts, record) end
+    if progress ~= '' then also(fields, 'progress', progress) end
+    if checkpoint ~= '' then also(fields, 'checkpoint', checkpoint) end
     call('HSET', name, unpack(fields))
     if plan.counter then call('HINCRBY', name, plan.counter, 1) end
     if record ~= '' and tonumber(starts) > KEPT then call('HDEL', name, 'attempt:' .. whole(starts - KEPT)) end
+    if job[3] and job[3] ~= '' then
+      hold(job[3], -1)
+      freed[job[3]] = true
+    end
   end
 end
 

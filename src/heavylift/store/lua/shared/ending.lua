@@ -3,14 +3,17 @@
 -- How long one is kept: its own `keep`, else the queue's (the sweep writes the workers' settings there), else this.
 local KEEP = { completed = 86400000, cancelled = 86400000, failed = 1209600000 } -- ms
 
-local keep_read = {}
+local purge_times = {}
 local function purge_time(state, own_keep)
-  local keep = tonumber(own_keep) or keep_read[state]
-  if not keep then
-    keep = tonumber(call('HGET', meta_key, 'keep:' .. state)) or KEEP[state]
-    keep_read[state] = keep
+  if own_keep then
+    return whole(now + own_keep)
   end
-  return whole(now + keep)
+  local time = purge_times[state]
+  if not time then
+    time = whole(now + (call('HGET', meta_key, 'keep:' .. state) or KEEP[state]))
+    purge_times[state] = time
+  end
+  return time
 end
 
 -- The end of a job that nobody runs; it must not stand in any line or set any more.
