@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import leftovers
+from tests import keyspace, leftovers
 from tests.servers import BASE, Cluster, Server, ServerMissing, any_binary, redis_binary, valkey_binary
 from tests.waiting import wait_until
 
@@ -80,7 +80,7 @@ def _as_new(server: Server, request: pytest.FixtureRequest) -> Iterator[Server]:
     yield server
     server.revive()
     with server.client() as client:
-        stray = leftovers.stray_keys(client, _allowed(request))
+        stray = keyspace.stray_keys(client, _allowed(request))
     assert not stray, f"keys that no queue should have: {stray}"
 
 
@@ -135,7 +135,7 @@ def leftover_keys(request: pytest.FixtureRequest) -> Callable[[Server], None]:
 
     def check(server: Server) -> None:
         with server.client() as client:
-            left = leftovers.keys_after_drain(client, _allowed(request))
+            left = keyspace.keys_after_drain(client, _allowed(request))
         assert not left, f"left after the drain: {left}"
 
     return check

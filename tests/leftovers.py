@@ -1,4 +1,4 @@
-"""What a test may have left behind: processes, descriptors, files, keys. Each a question with a list as its answer.
+"""What a test may have left behind: processes, descriptors, files. Each a question with a list as its answer.
 
 On Linux the test run is made the reaper of its descendants (`adopt_orphans`), so that a process whose parent a test has
 killed does not slip away to process 1: it becomes our own child, and is found.
@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fnmatch
 import gc
 import os
-import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import psutil
-import redis
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -103,52 +99,3 @@ def _kept_by_python() -> set[int | None]:
 def files(folder: Path) -> list[str]:
     """Everything in a folder that ought to be empty."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
-
-
-# --- keys ----------------------------------------------------------------------------------------------------
-
-LASTING = (
-    r"meta|line:.*|ring|gate|held|tat|vt|locks|delayed|expiring|completed|failed|cancelled|purge|blocked|outbox|idle"
-)
-LAPSING = r"call:.*|unique:.*|once:.*"
-JOB = re.compile(r"[^{}]+:\{[^{}]+\}:job:.+")
-KNOWN = re.compile(rf"[^{{}}]+:\{{[^{{}}]+\}}:({LASTING}|{LAPSING})|[^{{}}]+:(queues|workers|worker:.+)")
-MUST_LAPSE = re.compile(rf"[^{{}}]+:\{{[^{{}}]+\}}:({LAPSING})|[^{{}}]+:worker:.+")
-AFTER_DRAIN = re.compile(
-    r"[^{}]+:\{[^{}]+\}:(meta|completed|failed|cancelled|purge|idle|call:.*|once:.*)|[^{}]+:(queues|workers|worker:.+)"
-)
-ENDED = {b"completed", b"failed", b"cancelled"}
-
-
-def stray_keys(client: redis.Redis[Any], allowed: Iterable[str] = ()) -> list[str]:
-    """Keys no queue should ever have: of unknown shape, or without the expiry that their kind must have."""
-    allowed = list(allowed)
-    found = []
-    for key in _scan(client):
-        if any(fnmatch.fnmatch(key, pattern) for pattern in allowed):
-            continue
-        if not (JOB.fullmatch(key) or KNOWN.fullmatch(key)):
-            found.append(f"{key}: of unknown shape")
-        elif MUST_LAPSE.fullmatch(key) and client.ttl(key) == -1:
-            found.append(f"{key}: without an expiry")
-    return found
-
-
-def keys_after_drain(client: redis.Redis[Any], allowed: Iterable[str] = ()) -> list[str]:
-    """Keys that should be gone when every job has ended: stray ones, locks, lines, and jobs in no final state."""
-    allowed = list(allowed)
-    found = stray_keys(client, allowed)
-    for key in _scan(client):
-        if any(fnmatch.fnmatch(key, pattern) for pattern in allowed):
-            continue
-        if JOB.fullmatch(key):
-            state = client.hget(key, "state")
-            if state not in ENDED:
-                found.append(f"{key}: state {state!r}")
-        elif KNOWN.fullmatch(key) and not AFTER_DRAIN.fullmatch(key):
-            found.append(f"{key}: still there after the drain")
-    return found
-
-
-def _scan(client: redis.Redis[Any]) -> list[str]:
-    return sorted(key.decode("utf-8", "replace") for key in client.scan_iter(count=1000))

