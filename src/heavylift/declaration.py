@@ -230,10 +230,12 @@ def _job_options(options: Mapping[str, Any]) -> JobOptions:
 
 
 def _backoff(value: Any) -> Backoff | Callable[[int], float] | None:
-    if value is None or isinstance(value, FunctionType):
-        return value
+    if value is None:
+        return None
+    if callable(value) and not isinstance(value, type):
+        return cast(Callable[[int], float], value)
     try:
-        return Backoff.of(value)
+        return Backoff.of(cast(Any, value))
     except InvalidArgument as wrong:
         raise HandlerError(
             wrong.field, wrong.value, f"{wrong.remedy}, or a function of the number of failures"
