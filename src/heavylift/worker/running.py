@@ -11,8 +11,9 @@ import threading
 from dataclasses import dataclass, field
 
 from heavylift.errors import StopReason
-from heavylift.job import ClaimedJob, Envelope
+from heavylift.job import ClaimedJob, Envelope, Progress
 from heavylift.lanes.lane import Lane
+from heavylift.outcome import Outcome
 
 
 @dataclass(slots=True)
@@ -29,6 +30,8 @@ class Running:
         ended: its outcome is known and the settlement is on its way.
         stopping: why it was asked to stop, if it was.
         finish_alone: its handler may finish although contact to Redis is lost.
+        progress: what it last said of how far it is; for whoever shows this worker at work.
+        outcome: what it came to, once it has ended.
     """
 
     job: ClaimedJob
@@ -41,6 +44,8 @@ class Running:
     ended: bool = False
     stopping: StopReason | None = None
     finish_alone: bool = False
+    progress: Progress | None = None
+    outcome: Outcome | None = None
 
 
 @dataclass(slots=True)

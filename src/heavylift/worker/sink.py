@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 from heavylift.job import Progress
 from heavylift.outcome import LockLost, Outcome, cause_of
 from heavylift.worker.relay import Relay
-from heavylift.worker.running import RunningTable
+from heavylift.worker.running import Running, RunningTable
 from heavylift.worker.settler import Settler
 
 
 class WorkerSink:
-    """Implements `lanes.lane.Sink`. Called from the lanes' threads; never blocks."""
+    """Implements `lanes.lane.Sink`. Called from the lanes' threads; never blocks.
+
+    Attributes:
+        outcomes: how many attempts ended in which way.
+        lately: where to put what has ended, for whoever shows this worker at work; None if nobody does.
+    """
 
     def __init__(self, running: RunningTable, settler: Settler, relay: Relay, nudge: Callable[[], None]) -> None:
         self._running = running
@@ -20,6 +26,7 @@ class WorkerSink:
         self._relay = relay
         self._nudge = nudge
         self.outcomes: dict[str, int] = {}
+        self.lately: deque[Running] | None = None
 
     def began(self, id: str, token: str) -> None:
         """The handler is about to be called."""
@@ -29,6 +36,7 @@ class WorkerSink:
     def progressed(self, id: str, token: str, progress: Progress) -> None:
         """Send it on, at leisure."""
         if entry := self._running.get(id, token):
+            entry.progress = progress
             self._relay.progressed(entry.job.queue, id, token, progress)
 
     def checkpointed(self, id: str, token: str, state: bytes) -> None:
@@ -43,6 +51,9 @@ class WorkerSink:
         entry = self._running.get(id, token)
         if entry is None:
             return
+        entry.outcome = outcome
+        if self.lately is not None:
+            self.lately.append(entry)
         if isinstance(outcome, LockLost):
             self._relay.take(id, token)
             self._running.remove(id, token)
