@@ -207,7 +207,7 @@ def _fill(full: tuple[int, int], size: tuple[int, int], enlarge: bool) -> Plan:
     """The largest part in the middle that has the proportions of `size`."""
     scale = min(full[0] / size[0], full[1] / size[1])
     part = (size[0] * scale, size[1] * scale)
-    left, top = (full[0] - part[0]) / 2, (full[1] - part[1]) / 2
+    left, top = max(0.0, (full[0] - part[0]) / 2), max(0.0, (full[1] - part[1]) / 2)
     box = (left, top, min(left + part[0], full[0]), min(top + part[1], full[1]))
     if scale >= 1 or enlarge:
         return Plan(size, box)

@@ -1,0 +1,22 @@
+"""A project's root for handlers that read and write files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that is the only one handlers may use."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.setenv("HEAVYLIFT_ROOT", str(folder))
+    monkeypatch.delenv("HEAVYLIFT_ALLOWED_ROOTS", raising=False)
+    return folder
+
+
+def listing(folder: Path) -> list[str]:
+    """All files below a folder."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
