@@ -131,8 +131,6 @@ class Keeper:
         self._thread.join(patience)
         slots = list(self.slots.values())
         for slot in slots:
-            slot.dismiss()
-        for slot in slots:
             self._clearer.order(partial(slot.clear, patience))
         self._clearer.close(patience * (len(slots) + 2))
         self.slots.clear()
@@ -302,7 +300,7 @@ class Keeper:
     # --- deaths -------------------------------------------------------------------------------------------------
 
     def _died(self, slot: Slot) -> None:
-        slot.dead = True
+        slot.autopsy()
         if slot.mute_until == inf:
             with contextlib.suppress(Garbled):
                 for message in slot.read(inf)[0]:  # all that it said before it died
@@ -310,7 +308,7 @@ class Keeper:
         early = slot.call is None and slot.jobs == 0 and time.monotonic() - slot.born < EARLY
         self.counts["died"] += 1
         if (early or not slot.up) and not self._closing:
-            self._unfit(f"process {slot.pid} ended before it was of use: {slot.cause()}\n{slot.dumped()}")
+            self._unfit(f"process {slot.pid} ended before it was of use: {slot.cause}\n{slot.detail}")
         self._lay_off(slot)
         if (call := slot.call) is not None:
             self._settle(call, self._outcome_of_death(call))
@@ -322,10 +320,7 @@ class Keeper:
             return Interrupted("shutdown")
         if not call.begun:
             return Interrupted("not_begun")
-        detail = call.slot.dumped()
-        if call.slot.mute_until != inf and not detail:
-            detail = "its pipe to the worker was closed or written to by something else"
-        return Died(call.slot.cause(), detail)
+        return Died(call.slot.cause, call.slot.detail)
 
     def _lay_off(self, slot: Slot, *, kill: bool = False) -> None:
         """Part with a slot, dead or alive, and have its place filled."""

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -72,6 +73,8 @@ class Slot:
         jobs: how many it has run.
         up: it has said hello.
         dead: its process has ended.
+        cause: what it died of: `killed:SIGSEGV`, `exited:1`.
+        detail: what more is known about that: the fault handler's dump.
         hello_by, mute_until: moments at which the keeper acts.
     """
 
@@ -82,6 +85,8 @@ class Slot:
         self.call: Call | None = None
         self.jobs = 0
         self.up = self.dead = False
+        self.cause = "killed:unknown"
+        self.detail = ""
         self.born = self.rss_seen = time.monotonic()
         self.hello_by = self.born + BEGIN_WITHIN
         self.mute_until = inf
@@ -201,39 +206,39 @@ class Slot:
         except OSError:
             return
 
-    def cause(self) -> str:
-        """What a process that has ended died of: `killed:SIGSEGV`, `exited:1`."""
-        code = self._process.exitcode
-        if code is None or code == LOST:
-            return "killed:unknown"
-        if code >= 0:
-            return f"exited:{code}"
-        try:
-            return f"killed:{signal.Signals(-code).name}"
-        except ValueError:
-            return f"killed:{-code}"
-
-    def dumped(self) -> str:
-        """What the fault handler wrote when the process crashed."""
+    def autopsy(self) -> None:
+        """Find out what the process that has just ended died of, before anything is cleared away."""
+        self.dead = True
+        self.cause = _cause(self._process.exitcode)
         with contextlib.suppress(OSError):
-            return cut(os.pread(self._dump, 64 * 1024, 0).decode("utf-8", "replace"), DUMP_LIMIT)
-        return ""
-
-    def dismiss(self) -> None:
-        """Let an idle process end by itself; does not wait."""
-        self._executor.shutdown(wait=False)
+            self.detail = cut(os.pread(self._dump, 64 * 1024, 0).decode("utf-8", "replace"), DUMP_LIMIT)
+        if self.mute_until != inf and not self.detail:
+            self.detail = "its pipe to the worker was closed, or written to by something else"
 
     def clear(self, patience: float = 2.0) -> None:
         """End the process if it has not ended yet, then give back everything that belonged to it. Blocks."""
-        self.dismiss()
-        self._process.join(patience)
-        self.kill()
-        self._executor.shutdown(wait=True)
+        impatience = threading.Timer(patience, self.kill)
+        impatience.start()
+        self._executor.shutdown(wait=True)  # once only: a second call would not wait any more
+        impatience.cancel()
+        impatience.join()
+        self._process.close()
         self.end_group()
         self.pipe.close()
         os.close(self._dump)
         if self._pidfd >= 0:
             os.close(self._pidfd)
+
+
+def _cause(code: int | None) -> str:
+    if code is None or code == LOST:
+        return "killed:unknown"
+    if code >= 0:
+        return f"exited:{code}"
+    try:
+        return f"killed:{signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed:{-code}"
 
 
 def _nameless_file() -> int:

@@ -1,0 +1,191 @@
+"""What handlers may do, good and bad. Declared for the lanes in `heavy` (cpu) and `light` (io)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+from heavylift.context import Context
+from heavylift.errors import Reject, Retry, Stop
+
+
+class Odd(Exception):
+    """Cannot be unpickled: its constructor wants more than its `args` hold."""
+
+    def __init__(self, code: int, *, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+class Fatal(ValueError):
+    pass
+
+
+RAISED = {
+    "ValueError": lambda: ValueError("bad value"),
+    "Fatal": lambda: Fatal("worse"),
+    "Odd": lambda: Odd(7, text="odd one"),
+    "Mute": Mute,
+    "SystemExit": lambda: SystemExit(3),
+    "KeyboardInterrupt": KeyboardInterrupt,
+    "GeneratorExit": GeneratorExit,
+    "CancelledError": asyncio.CancelledError,
+    "StopIteration": lambda: StopIteration(1),
+    "BaseException": lambda: BaseException("base"),
+    "Retry": lambda: Retry(after=2.5, message="later"),
+    "Reject": lambda: Reject("never"),
+    "Stop": lambda: Stop("cancelled"),
+}
+
+RETURNED = {
+    "none": lambda: None,
+    "data": lambda: {"a": [1, 2.5, "x"]},
+    "function": lambda: lambda: 1,
+    "object": object,
+    "large": lambda: "x" * 2000,
+}
+
+
+def echo(ctx: Context, value: Any = None) -> Any:
+    """What was given, and what the context knows."""
+    job = ctx.job
+    return {"value": value, "job": job.id, "queue": job.queue, "handler": job.handler, "attempt": ctx.attempt}
+
+
+def throw(what: str) -> None:
+    """Raise it."""
+    raise RAISED[what]()
+
+
+def give(what: str) -> Any:
+    """Return it."""
+    return RETURNED[what]()
+
+
+def wait(ctx: Context, mark: str = "") -> str:
+    """Run until stopped; say that it cleaned up."""
+    try:
+        ctx.progress(message="waiting")
+        while True:
+            time.sleep(0.005)
+    finally:
+        if mark:
+            Path(mark).write_text(f"cleaned up, cancelled={ctx.cancelled}")
+
+
+def deaf(until: str) -> str:
+    """Do not end when told to; only when a file is there."""
+    while not Path(until).exists():
+        try:
+            time.sleep(0.005)
+        except BaseException:
+            continue
+    return "in the end"
+
+
+def swallow(ctx: Context) -> str:
+    """Take the stop and return all the same."""
+    try:
+        ctx.progress(message="waiting")
+        while True:
+            time.sleep(0.005)
+    except Stop:
+        return "finished anyway"
+
+
+def storm(ctx: Context, count: int) -> None:
+    """Report far too much."""
+    for done in range(count):
+        ctx.progress(done, count)
+    ctx.progress(count, count, "all of it")
+
+
+def two_reports(ctx: Context, until: str) -> None:
+    """Two reports at once, then silence."""
+    ctx.progress(0.1)
+    ctx.progress(0.2)
+    while not Path(until).exists():
+        time.sleep(0.005)
+
+
+def save(ctx: Context) -> Any:
+    """Save a state; return the one before."""
+    before = ctx.last_checkpoint
+    ctx.checkpoint({"page": 7})
+    return [before, ctx.last_checkpoint]
+
+
+def chat(ctx: Context, count: int) -> None:
+    """Write log lines."""
+    for number in range(count):
+        ctx.log.info("line", number=number)
+
+
+async def aecho(ctx: Context, value: Any = None) -> Any:
+    return echo(ctx, value)
+
+
+async def athrow(what: str) -> None:
+    raise RAISED[what]()
+
+
+async def agive(what: str) -> Any:
+    return RETURNED[what]()
+
+
+async def await_(ctx: Context, mark: str = "") -> str:
+    try:
+        ctx.progress(message="waiting")
+        await asyncio.sleep(3600)
+    finally:
+        if mark:
+            Path(mark).write_text(f"cleaned up, cancelled={ctx.cancelled}")
+    return ""
+
+
+async def adeaf(until: str) -> str:
+    while not Path(until).exists():
+        try:
+            await asyncio.sleep(0.005)
+        except asyncio.CancelledError:
+            continue
+    return "in the end"
+
+
+async def aswallow(ctx: Context) -> str:
+    try:
+        ctx.progress(message="waiting")
+        await asyncio.sleep(3600)
+    except asyncio.CancelledError:
+        pass
+    return "finished anyway"
+
+
+async def astorm(ctx: Context, count: int) -> None:
+    storm(ctx, count)
+
+
+async def atwo_reports(ctx: Context, until: str) -> None:
+    ctx.progress(0.1)
+    ctx.progress(0.2)
+    while not Path(until).exists():
+        await asyncio.sleep(0.005)
+
+
+async def asave(ctx: Context) -> Any:
+    return save(ctx)
+
+
+async def achat(ctx: Context, count: int) -> None:
+    chat(ctx, count)
+
+
+PLAIN = (echo, throw, give, wait, deaf, swallow, storm, two_reports, save, chat)
+ASYNC = (aecho, athrow, agive, await_, adeaf, aswallow, astorm, atwo_reports, asave, achat)
