@@ -129,9 +129,11 @@ class Dispatcher(Service):
     # --- the loop ---------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Gather, exchange, listen; until stopped, and all that was claimed or has ended is answered for (or `give_up_at`)."""
+        """Gather, exchange, listen; until stopped and all that was claimed or ended is answered for, or given up."""
         try:
             while not self._finished():
+                if self._mailbox.open():  # before any claim: an empty one says that this worker can be woken
+                    self._queues.flag_all()
                 now = time.monotonic()
                 calls = self._gather(now) if now >= self._retry_at else []
                 if calls:

@@ -57,6 +57,11 @@ class Heartbeat(Service):
         self.lost = 0
         self.beats = 0
 
+    @property
+    def out_of_contact(self) -> bool:
+        """True while Redis cannot be reached."""
+        return self._contact.down_since is not None
+
     def run(self) -> None:
         """Beat until stopped. While Redis is away, try often: the locks are running out."""
         try:

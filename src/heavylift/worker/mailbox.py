@@ -84,8 +84,6 @@ class Mailbox:
 
         A nudge that was given before the call makes it return at once: clear, then look, then wait.
         """
-        if self._channel is None:
-            self._connect()
         ready = [key.fileobj for key, _ in self._selector.select(timeout)]
         if self._nudge in ready:
             self._nudge.clear()
@@ -102,9 +100,10 @@ class Mailbox:
         self._selector.close()
         self._nudge.close()
 
-    def _connect(self) -> None:
-        if time.monotonic() < self._retry_at:
-            return
+    def open(self) -> bool:
+        """Connect if it is not; True if it just did, and so may have missed what was said before."""
+        if self._channel is not None or time.monotonic() < self._retry_at:
+            return False
         try:
             self._channel = self._open_channel()
         except StoreError as lost:
@@ -112,11 +111,12 @@ class Mailbox:
             if not self._down:
                 self._down = True
                 log.warning("no wake-ups: cannot subscribe; polling meanwhile", error=str(lost))
-            return
+            return False
         self._selector.register(self._channel, selectors.EVENT_READ)
         if self._down:
             self._down = False
             log.info("wake-ups are back")
+        return True
 
     def _read(self) -> list[bytes]:
         """What has come in; also when nothing has, for the channel notices here that its other end is gone."""

@@ -1,0 +1,72 @@
+"""Handlers the worker's tests run."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import defaultdict
+
+from heavylift import Context, handler
+
+gates: dict[str, threading.Event] = defaultdict(threading.Event)
+"""Opened by a test to let a handler go on; only for handlers in the test's own process."""
+
+running: list[str] = []
+"""Job ids in the order their handlers began, here in this process."""
+
+
+@handler(queue="light")
+async def echo(value: int) -> int:
+    return value
+
+
+@handler(queue="light")
+async def wait_for(ctx: Context, gate: str) -> str:
+    running.append(ctx.job.id)
+    while not gates[gate].is_set():
+        await asyncio.sleep(0.002)
+    return gate
+
+
+@handler(queue="light", on_lost_contact="finish")
+async def wait_for_anyway(ctx: Context, gate: str) -> str:
+    running.append(ctx.job.id)
+    while not gates[gate].is_set():
+        await asyncio.sleep(0.002)
+    return gate
+
+
+@handler(queue="light")
+def block_for(ctx: Context, gate: str) -> str:
+    running.append(ctx.job.id)
+    while not gates[gate].wait(0.002):
+        pass
+    return gate
+
+
+@handler(queue="light")
+async def reports(ctx: Context, steps: int) -> int:
+    for step in range(steps):
+        ctx.progress(step + 1, steps, f"step {step + 1}")
+    return steps
+
+
+@handler(queue="light", retries=2, backoff=[0.01])
+async def fails(message: str) -> None:
+    raise ValueError(message)
+
+
+@handler(lane="cpu", queue="heavy")
+def spin(seconds: float) -> float:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        pass
+    return seconds
+
+
+@handler(lane="cpu", queue="heavy", grace=0.3)
+def nap(ctx: Context) -> None:
+    ctx.progress(message="here")
+    while True:
+        time.sleep(0.01)

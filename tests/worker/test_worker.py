@@ -1,0 +1,272 @@
+"""What a worker does with jobs, seen from Redis."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, ClassVar
+
+import pytest
+
+from heavylift.errors import Unavailable
+from heavylift.job import JobSpec, State
+from heavylift.store.channel import Channel
+from heavylift.store.connection import Connection
+from heavylift.worker.worker import Worker
+from tests.servers import Server
+from tests.waiting import wait_until
+from tests.worker import handlers
+from tests.worker.conftest import StartWorker, Store
+
+
+def test_an_idle_worker_is_woken_by_an_enqueue_long_before_it_would_poll(
+    start_worker: StartWorker, store: Store
+) -> None:
+    start_worker(poll=30.0)
+    for value in range(20):
+        job = store.enqueue(handlers.echo.job(value))
+        assert store.ended(job, timeout=5.0).result == value
+
+
+class Deaf(Worker):
+    """Every wake-up is lost."""
+
+    def _open_channel(self) -> Channel:
+        raise Unavailable("this worker hears nothing")
+
+
+def test_when_every_wake_up_is_lost_it_polls(start_worker: StartWorker, store: Store) -> None:
+    start_worker(Deaf, poll=0.2)
+    for value in range(3):
+        assert store.ended(store.enqueue(handlers.echo.job(value)), timeout=5.0).result == value
+
+
+def test_a_delayed_job_starts_when_it_is_due_and_not_before(start_worker: StartWorker, store: Store) -> None:
+    start_worker(poll=30.0)
+    job = store.enqueue(handlers.echo.job(1), delay_ms=300)
+    record = store.ended(job)
+    assert record.started_at is not None
+    assert record.started_at - record.enqueued_at >= 300
+
+
+class HearsLate(Worker):
+    """A job comes just before each time it begins to listen, so the wake-up for it finds nobody."""
+
+    def _open_channel(self) -> Channel:
+        store = Store(str(self.settings.redis_url))
+        try:
+            self.jobs_before.append(store.enqueue(handlers.echo.job(1)))
+        finally:
+            store.connection.close()
+        return super()._open_channel()
+
+    jobs_before: ClassVar[list[str]] = []
+
+
+def test_a_wake_up_from_before_it_listened_is_made_up_for(start_worker: StartWorker, store: Store) -> None:
+    HearsLate.jobs_before.clear()
+    start_worker(HearsLate, poll=30.0)
+    wait_until("it listens", lambda: HearsLate.jobs_before)
+    store.ended(HearsLate.jobs_before[0])
+    store.connection.command("CLIENT", "KILL", "TYPE", "pubsub")
+    wait_until("it listens again", lambda: len(HearsLate.jobs_before) > 1)
+    store.ended(HearsLate.jobs_before[1])
+
+
+class LosesReplies(Worker):
+    """Every third reply to the dispatcher is lost on the way, after the calls have run."""
+
+    def _connect(self, role: str) -> Connection:
+        return Forgetful(self._locate(), name=role) if role == "dispatcher" else super()._connect(role)
+
+
+class Forgetful(Connection):
+    trips = 0
+
+    def round_trip(self, calls: Any) -> list[Any]:
+        replies = super().round_trip(calls)
+        type(self).trips += 1
+        if type(self).trips % 3 == 0:
+            self.close()
+            raise Unavailable("the reply was lost")
+        return replies
+
+
+def test_lost_replies_neither_lose_a_job_nor_run_one_twice(start_worker: StartWorker, store: Store) -> None:
+    worker = start_worker(LosesReplies)
+    jobs = [store.enqueue(handlers.echo.job(value)) for value in range(100)]
+    assert [store.ended(job, timeout=30).result for job in jobs] == list(range(100))
+    assert {store.record(job).counters.starts for job in jobs} == {1}
+    wait_until("all is settled", lambda: worker.dispatcher.settled == 100)
+
+
+def test_nothing_is_claimed_without_a_free_place(start_worker: StartWorker, store: Store) -> None:
+    start_worker(places=2)
+    jobs = [store.enqueue(handlers.wait_for.job(gate="g")) for _ in range(6)]
+    wait_until("two run", lambda: len(handlers.running) == 2)
+    probe = store.enqueue(handlers.echo.job(1), priority=-1)
+    assert sum(store.state(job) == State.ACTIVE for job in jobs) == 2
+    assert store.state(probe) == State.WAITING
+    handlers.gates["g"].set()
+    assert store.ended(probe).state == State.COMPLETED
+    for job in jobs:
+        store.ended(job)
+
+
+def test_a_heavy_backlog_does_not_hold_up_a_light_job(start_worker: StartWorker, store: Store) -> None:
+    start_worker(queues={"light": 1, "heavy": 1}, slots=1)
+    heavy = [store.enqueue(handlers.spin.job(seconds=0.2)) for _ in range(5)]
+    wait_until("a heavy one runs", lambda: store.state(heavy[0], "heavy") == State.ACTIVE)
+    light = store.enqueue(handlers.echo.job(7))
+    assert store.ended(light).result == 7
+    assert store.state(heavy[-1], "heavy") == State.WAITING
+    for job in heavy:
+        store.ended(job, "heavy", timeout=20)
+
+
+# --- what cannot be run --------------------------------------------------------------------------------------
+
+
+def test_a_job_on_a_queue_of_the_other_lane_is_invalid_and_says_why(start_worker: StartWorker, store: Store) -> None:
+    start_worker()
+    record = store.ended(store.enqueue(handlers.spin.job(seconds=0.0), queue="light"))
+    assert (record.state, record.reason) == (State.FAILED, "invalid")
+    assert "belongs to the cpu lane" in record.attempts[-1].message
+
+
+def test_a_job_of_an_unknown_handler_is_put_back_for_a_while(start_worker: StartWorker, store: Store) -> None:
+    start_worker()
+    job = store.enqueue(JobSpec("not_deployed_yet", {}, queue="light"))
+    wait_until("it is put back", lambda: store.state(job) == State.DELAYED)
+    counters = store.record(job).counters
+    assert (counters.unknown, counters.attempts) == (1, 0)
+
+
+def test_a_job_that_cannot_be_read_is_a_dead_letter_and_the_next_one_runs(
+    start_worker: StartWorker, store: Store
+) -> None:
+    start_worker()
+    broken = store.enqueue(handlers.echo.job(1), raw=b"\xff not json")
+    good = store.enqueue(handlers.echo.job(2))
+    assert store.ended(broken).reason == "malformed"
+    assert store.ended(good).result == 2
+
+
+def test_arguments_that_do_not_fit_are_a_dead_letter_without_a_retry(start_worker: StartWorker, store: Store) -> None:
+    start_worker()
+    record = store.ended(store.enqueue(JobSpec("echo", {"value": "seven"}, queue="light")))
+    assert (record.reason, record.counters.starts) == ("invalid", 1)
+    assert "value" in record.attempts[-1].message
+
+
+# --- failing, retrying -----------------------------------------------------------------------------------------
+
+
+def test_a_failing_job_is_retried_and_then_a_dead_letter_with_its_history(
+    start_worker: StartWorker, store: Store
+) -> None:
+    start_worker()
+    record = store.ended(store.enqueue(handlers.fails.job(message="no luck")))
+    assert (record.state, record.reason) == (State.FAILED, "exhausted")
+    assert (record.counters.attempts, record.counters.starts) == (3, 3)
+    assert [attempt.cause for attempt in record.attempts] == ["error"] * 3
+    assert "no luck" in record.attempts[-1].traceback
+
+
+# --- progress ----------------------------------------------------------------------------------------------------
+
+
+def test_the_last_progress_is_kept_whatever_was_held_back(start_worker: StartWorker, store: Store) -> None:
+    start_worker()
+    record = store.ended(store.enqueue(handlers.reports.job(steps=500)))
+    assert record.progress is not None
+    assert (record.progress.fraction, record.progress.message) == (1.0, "step 500")
+
+
+# --- cancelling ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["wait_for", "block_for"])
+def test_a_running_light_job_is_cancelled(name: str, start_worker: StartWorker, store: Store) -> None:
+    start_worker()
+    job = store.enqueue(getattr(handlers, name).job(gate="never"))
+    wait_until("it runs", lambda: handlers.running == [job])
+    reply = store.connection.ask(store.jobs.cancel("light", job))
+    assert reply is not None
+    assert reply.how == "asked"
+    assert store.ended(job).state == State.CANCELLED
+
+
+def test_a_running_heavy_job_is_cancelled(start_worker: StartWorker, store: Store) -> None:
+    start_worker(queues={"heavy": 1})
+    job = store.enqueue(handlers.nap.job())
+    wait_until("it runs", lambda: store.record(job, "heavy").progress)
+    store.connection.ask(store.jobs.cancel("heavy", job))
+    assert store.ended(job, "heavy").state == State.CANCELLED
+
+
+def test_a_cancel_whose_message_is_lost_arrives_with_the_heartbeat(start_worker: StartWorker, store: Store) -> None:
+    start_worker(Deaf, poll=0.1, lock=1.0)
+    job = store.enqueue(handlers.wait_for.job(gate="never"))
+    wait_until("it runs", lambda: handlers.running == [job])
+    store.connection.ask(store.jobs.cancel("light", job))
+    assert store.ended(job).state == State.CANCELLED
+
+
+# --- contact lost --------------------------------------------------------------------------------------------------
+
+
+def test_an_attempt_without_contact_is_stopped_before_its_lock_ends_and_goes_back_free(
+    start_worker: StartWorker, store: Store, any_server: Server
+) -> None:
+    worker = start_worker(lock=1.5, command_timeout=0.3, poll=0.2)
+    job = store.enqueue(handlers.wait_for.job(gate="g"))
+    wait_until("it runs", lambda: handlers.running == [job])
+    any_server.pause()
+    try:
+        wait_until("it was stopped", lambda: all(entry.ended for entry in worker.running.entries()), timeout=5)
+        assert time.monotonic() - worker.running.entries()[0].renewed < 1.5
+    finally:
+        any_server.resume()
+    handlers.gates["g"].set()
+    record = store.ended(job)
+    assert record.state == State.COMPLETED
+    counters = record.counters
+    assert (counters.starts, counters.attempts, counters.crashes, counters.interruptions) == (2, 0, 0, 1)
+
+
+def test_a_handler_may_finish_without_contact(start_worker: StartWorker, store: Store, any_server: Server) -> None:
+    worker = start_worker(lock=1.5, command_timeout=0.3, poll=0.2)
+    job = store.enqueue(handlers.wait_for_anyway.job(gate="g"))
+    wait_until("it runs", lambda: handlers.running == [job])
+    any_server.pause()
+    try:
+        wait_until("contact is lost", lambda: not worker.dispatcher.in_contact or worker.heartbeat.out_of_contact)
+        handlers.gates["g"].set()
+        wait_until("it has ended", lambda: all(entry.ended for entry in worker.running.entries()))
+    finally:
+        any_server.resume()
+    record = store.ended(job)
+    assert (record.state, record.counters.starts) == (State.COMPLETED, 1)
+
+
+# --- many workers -----------------------------------------------------------------------------------------------
+
+
+def test_one_enqueue_wakes_one_worker(start_worker: StartWorker, store: Store) -> None:
+    workers = [start_worker(poll=30.0) for _ in range(4)]
+    wait_until("all are idle", lambda: store.connection.command("ZCARD", store.jobs.keys("light").idle) == 4)
+    before = [worker.dispatcher.rounds for worker in workers]
+    store.ended(store.enqueue(handlers.echo.job(1)))
+    wait_until("all are idle again", lambda: store.connection.command("ZCARD", store.jobs.keys("light").idle) == 4)
+    woken = [worker.dispatcher.rounds > rounds for worker, rounds in zip(workers, before, strict=True)]
+    assert sum(woken) == 1
+
+
+def test_a_woken_worker_without_a_place_passes_it_on(start_worker: StartWorker, store: Store) -> None:
+    start_worker(poll=30.0, places=1)
+    job = store.enqueue(handlers.wait_for.job(gate="g"))
+    wait_until("it runs", lambda: handlers.running == [job])
+    start_worker(poll=30.0, places=1)
+    assert store.ended(store.enqueue(handlers.echo.job(5))).result == 5
+    handlers.gates["g"].set()
+    store.ended(job)
