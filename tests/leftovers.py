@@ -18,8 +18,8 @@ import psutil
 
 PR_SET_CHILD_SUBREAPER = 36
 
-OURS_FOR_THE_RUN = ("multiprocessing.forkserver", "multiprocessing.resource_tracker")
-"""Processes that Python itself keeps for the life of the interpreter."""
+KEPT_BY_PYTHON = "multiprocessing.resource_tracker"
+"""The process that Python itself keeps for the life of the interpreter, once anybody has used multiprocessing."""
 
 
 def adopt_orphans() -> None:
@@ -43,7 +43,7 @@ def processes(lasting: Iterable[int] = ()) -> list[str]:
                 _reap(child.pid)
                 continue
             command = " ".join(child.cmdline()) or child.name()
-            if not any(mark in command for mark in OURS_FOR_THE_RUN) or child.ppid() != os.getpid():
+            if KEPT_BY_PYTHON not in command or child.ppid() != os.getpid():
                 left.append(f"{child.pid} {command[:160]}")
     return left
 
@@ -67,7 +67,7 @@ def descriptors() -> dict[int, str]:
 
 
 def new_descriptors(before: dict[int, str]) -> list[str]:
-    """Descriptors that were not open before, but for those Python keeps (forkserver, caches of files it has read)."""
+    """Descriptors that were not open before, but for those Python keeps (its resource tracker, files of its own)."""
     gc.collect()
     kept = _kept_by_python()
     listing = f"/proc/{os.getpid()}/fd"
@@ -83,14 +83,8 @@ def new_descriptors(before: dict[int, str]) -> list[str]:
 
 
 def _kept_by_python() -> set[int | None]:
-    kept: set[int | None] = set()
-    forkserver = sys.modules.get("multiprocessing.forkserver")
     tracker = sys.modules.get("multiprocessing.resource_tracker")
-    if forkserver is not None:
-        kept.add(getattr(forkserver._forkserver, "_forkserver_alive_fd", None))
-    if tracker is not None:
-        kept.add(getattr(tracker._resource_tracker, "_fd", None))
-    return kept
+    return {getattr(tracker._resource_tracker, "_fd", None)} if tracker is not None else set()
 
 
 # --- files ---------------------------------------------------------------------------------------------------
