@@ -1,0 +1,73 @@
+"""Where log lines go and how they look: for people in a terminal, as JSON lines everywhere else."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+from rich.console import Console
+from rich.text import Text
+
+
+def configure(console: Console, level: str = "info") -> None:
+    """Send structlog's and the standard library's log lines to the console, above whatever live display it has."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="%H:%M:%S" if console.is_terminal else "iso", utc=not console.is_terminal),
+    ]
+    last: list[Any]
+    if console.is_terminal:
+        last = [structlog.dev.ConsoleRenderer(colors=not console.no_color, pad_event_to=0)]
+        write = _Above(console)
+    else:
+        last = [structlog.processors.format_exc_info, _ordered, structlog.processors.JSONRenderer(default=str)]
+        write = _Lines()
+    structlog.configure(
+        processors=[*shared, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=lambda *_: write,
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(handlers=[_Forward()], level=max(number, logging.WARNING), force=True)
+
+
+def _ordered(logger: Any, method: str, line: MutableMapping[str, Any]) -> dict[str, Any]:
+    """When, how grave and what first: people read JSON lines too."""
+    return {name: line[name] for name in ("timestamp", "level", "event") if name in line} | dict(line)
+
+
+class _Above:
+    """Prints above the live display, so that bars and lines do not fight."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def msg(self, line: str) -> None:
+        self._console.print(Text.from_ansi(line), soft_wrap=True)
+
+    debug = info = warning = error = critical = exception = fatal = warn = log = msg
+
+
+class _Lines:
+    """Writes each line whole and at once."""
+
+    def msg(self, line: str) -> None:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    debug = info = warning = error = critical = exception = fatal = warn = log = msg
+
+
+class _Forward(logging.Handler):
+    """What libraries and handlers log through the standard library, as lines of ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass it on under its logger's name."""
+        structlog.get_logger("heavylift").log(
+            record.levelno, record.getMessage(), logger=record.name, **({"exc_info": record.exc_info} if record.exc_info else {})
+        )

@@ -1,0 +1,115 @@
+"""`heavylift worker`: runs jobs until it is told to end.
+
+Exit codes: 0 ended as told, or drained (`--burst`) · 1 crashed · 2 wrong input · 130 a second Ctrl-C: running jobs
+were put back · 131 a third: ended at once, their locks will expire.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+
+from heavylift.cli.session import Session, command
+from heavylift.errors import InvalidArgument
+
+TUNING = "Tuning (also as HEAVYLIFT_... and in heavylift.toml)"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(command(worker))
+
+
+def _seconds(text: str) -> Any:
+    return typer.Option(metavar="S", help=text, rich_help_panel=TUNING, show_default=False)
+
+
+def _number(text: str) -> Any:
+    return typer.Option(metavar="N", help=text, rich_help_panel=TUNING, show_default=False)
+
+
+def worker(
+    session: Session,
+    modules: Annotated[
+        list[str] | None, typer.Argument(help="Modules with handlers, beside the folder handlers/.", show_default=False)
+    ] = None,
+    watch: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FOLDER:HANDLER", help="Enqueue each file that has no result yet, now and as they come."),
+    ] = None,
+    queues: Annotated[
+        str | None, typer.Option(metavar="NAME=WEIGHT,...", help="Serve only these, by weight. Else all the handlers'.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Serve --queues in order instead of by weight.")] = False,
+    burst: Annotated[bool, typer.Option("--burst", help="End when nothing is left to do.")] = False,
+    reload: Annotated[bool, typer.Option("--reload", help="Start anew when code changes (development).")] = False,
+    slots: Annotated[int | None, _number("Processes for heavy jobs; one per processor if not set.")] = None,
+    places: Annotated[int | None, _number("Light jobs run at once.")] = None,
+    lock: Annotated[float | None, _seconds("Life of a lock.")] = None,
+    heartbeat: Annotated[float | None, _seconds("Pause between renewals; a quarter of the lock if not set.")] = None,
+    sweep: Annotated[float | None, _seconds("Pause between searches for jobs of dead workers.")] = None,
+    poll: Annotated[float | None, _seconds("Longest sleep of an idle worker.")] = None,
+    deadline: Annotated[float | None, _seconds("Time for running jobs when it is told to end.")] = None,
+    grace: Annotated[float | None, _seconds("Between asking a job to stop and killing it.")] = None,
+    nice: Annotated[int | None, _number("Niceness of the processes for heavy jobs.")] = None,
+    recycle_jobs: Annotated[int | None, _number("Renew such a process after so many jobs; 0 for never.")] = None,
+    log_level: Annotated[str, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")] = "info",
+) -> None:
+    """Run jobs: load the handlers, claim, run, settle. Ctrl-C ends it.
+
+    TERM or Ctrl-C once: running jobs may finish until the deadline. Twice: they are put back. Thrice: out at once.
+    TSTP or USR1: claim nothing more (again: claim again). TTIN or USR2: show the stacks of all threads.
+    """
+    settings = session.settings_with(
+        slots=slots,
+        places=places,
+        lock=lock,
+        heartbeat=heartbeat,
+        sweep=sweep,
+        poll=poll,
+        deadline=deadline,
+        grace=grace,
+        nice=nice,
+        recycle_jobs=recycle_jobs,
+    )
+    if (watch or reload) and not _can_watch():
+        option = "--watch" if watch else "--reload"
+        raise InvalidArgument(option, "", "needs the package watchfiles: pip install 'heavylift[watch]'")
+    if reload:
+        from heavylift.cli.reload import run as run_anew
+
+        raise typer.Exit(run_anew([settings.root], [word for word in sys.argv[1:] if word != "--reload"]))
+    from heavylift.cli.running import Run
+
+    run = Run(session, settings, modules or (), watch or (), log_level)
+    raise typer.Exit(run.go(parse_queues(queues), strict=strict, burst=burst))
+
+
+def parse_queues(text: str | None) -> dict[str, int] | None:
+    """`critical=5,default=1`, or names alone, as weights.
+
+    Raises:
+        InvalidArgument: a weight is no number.
+    """
+    if text is None:
+        return None
+    found: dict[str, int] = {}
+    for part in text.split(","):
+        name, equals, weight = part.strip().partition("=")
+        if not name or (equals and not weight.strip().isdigit()):
+            raise InvalidArgument("--queues", text, "give NAME or NAME=WEIGHT with commas between, as critical=5,default=1")
+        found[name] = int(weight) if equals else 1
+    return found
+
+
+def _can_watch() -> bool:
+    try:
+        import watchfiles
+    except ImportError:
+        return False
+    return bool(watchfiles)
+
+
