@@ -11,6 +11,8 @@ import pkgutil
 import sys
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import module_from_spec
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
@@ -61,10 +63,13 @@ class Registry:
             HandlerError: a module cannot be imported (the cause is chained), or two handlers are at odds.
         """
         folder = root / FOLDER
+        names: list[str] = []
         if str(root) not in sys.path and (folder.is_dir() or modules):
             sys.path.insert(0, str(root))
         importlib.invalidate_caches()
-        names = [f"{FOLDER}.{found.name}" for found in pkgutil.iter_modules([str(folder)]) if found.name[0] != "_"]
+        if folder.is_dir():
+            _open_package(folder)
+            names = [f"{FOLDER}.{m.name}" for m in pkgutil.iter_modules([str(folder)]) if not m.name.startswith("_")]
         loaded = [_import(name, folder) for name in sorted(names)]
         loaded += [_import(name, None) for name in modules]
         return cls(dict.fromkeys(value for module in loaded for value in _handlers_in(module)))
@@ -119,20 +124,41 @@ def _handlers_in(module: ModuleType) -> list[Handler[..., Any]]:
     return [value for value in vars(module).values() if isinstance(value, Handler)]
 
 
+def _open_package(folder: Path) -> None:
+    """Make the folder the package `handlers`, with or without an `__init__.py`.
+
+    Not left to the module path: there, a folder without `__init__.py` gives way to any package of this name that has
+    one, wherever it stands.
+    """
+    known = sys.modules.get(FOLDER)
+    if known is not None:
+        if folder.resolve() not in [Path(entry).resolve() for entry in getattr(known, "__path__", ())]:
+            remedy = f"is hidden by another package of this name, {known!r}: load one project in a process"
+            raise HandlerError(FOLDER, str(folder), remedy)
+        return
+    init = folder / "__init__.py"
+    loader = SourceFileLoader(FOLDER, str(init)) if init.is_file() else None
+    spec = ModuleSpec(FOLDER, loader, origin=str(init) if loader else None, is_package=True)
+    spec.submodule_search_locations = [str(folder)]
+    spec.has_location = loader is not None
+    package = sys.modules[FOLDER] = module_from_spec(spec)
+    if loader is not None:
+        try:
+            loader.exec_module(package)
+        except (Exception, SystemExit) as wrong:
+            del sys.modules[FOLDER]
+            raise HandlerError("module", str(init), f"cannot be imported: {_cause(wrong)}") from wrong
+
+
 def _import(name: str, folder: Path | None) -> ModuleType:
-    """Import one module; with `folder`, make sure it is the one in there."""
+    """Import one module, of the folder if there is one."""
     where = name if folder is None else str(folder / f"{name.rpartition('.')[2]}.py")
     try:
-        module = importlib.import_module(name)
+        return importlib.import_module(name)
     except HandlerError as wrong:
         raise HandlerError("module", where, f"declares a handler that will not do: {wrong}") from wrong
     except (Exception, SystemExit) as wrong:
         raise HandlerError("module", where, f"cannot be imported: {_cause(wrong)}") from wrong
-    file = Path(module.__file__) if module.__file__ else None
-    if folder is not None and file is not None and folder.resolve() not in file.resolve().parents:
-        remedy = f"is hidden by another package named {FOLDER!r}: {file} was imported instead"
-        raise HandlerError("module", where, remedy)
-    return module
 
 
 def _cause(wrong: BaseException) -> str:
