@@ -3,6 +3,7 @@
 `redis_server`, `valkey_server`   one server for the whole run, as new for each test
 `server`                          each test once per kind; `HEAVYLIFT_TEST_SERVERS=redis` (or `valkey`) restricts it
 `url`                             of one of them (the machine's Redis if there is one): for tests that do not care which
+`tls_server`                      the machine's Redis behind TLS
 `cluster`                         three primaries
 `leftover_keys`                   call it when every job has ended: fails if a lock, a line, an unfinished job is left
 
@@ -22,7 +23,8 @@ from pathlib import Path
 import pytest
 
 from tests import keyspace, leftovers
-from tests.servers import BASE, Cluster, Server, ServerMissing, any_binary, redis_binary, valkey_binary
+from tests.fleets import Cluster
+from tests.servers import BASE, Server, ServerMissing, any_binary, redis_binary, valkey_binary
 from tests.waiting import wait_until
 
 LASTING = pytest.StashKey[list[Server]]()
@@ -45,7 +47,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 # --- servers -------------------------------------------------------------------------------------------------
 
 
-def _lasting(config: pytest.Config, find: Callable[[], str]) -> Iterator[Server]:
+def _lasting(config: pytest.Config, find: Callable[[], str], **how: bool) -> Iterator[Server]:
     """A server for the whole run. Missing: skipped by hand, an error where everything must be there (CI)."""
     try:
         binary = find()
@@ -53,7 +55,7 @@ def _lasting(config: pytest.Config, find: Callable[[], str]) -> Iterator[Server]
         if os.environ.get("CI") == "true":
             raise
         pytest.skip(str(missing))
-    with Server(binary) as server:
+    with Server(binary, **how) as server:
         config.stash[LASTING].append(server)
         yield server
 
@@ -73,6 +75,11 @@ def lasting_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     with Cluster(any_binary()) as cluster:
         request.config.stash[LASTING].extend(cluster.nodes)
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def lasting_tls(request: pytest.FixtureRequest) -> Iterator[Server]:
+    yield from _lasting(request.config, redis_binary, tls=True)
 
 
 def _as_new(server: Server, request: pytest.FixtureRequest) -> Iterator[Server]:
@@ -98,6 +105,12 @@ def redis_server(lasting_redis: Server, request: pytest.FixtureRequest) -> Itera
 def valkey_server(lasting_valkey: Server, request: pytest.FixtureRequest) -> Iterator[Server]:
     """The wheel's Valkey, as new."""
     yield from _as_new(lasting_valkey, request)
+
+
+@pytest.fixture
+def tls_server(lasting_tls: Server, request: pytest.FixtureRequest) -> Iterator[Server]:
+    """The machine's Redis behind TLS, as new."""
+    yield from _as_new(lasting_tls, request)
 
 
 @pytest.fixture

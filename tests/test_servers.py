@@ -11,9 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import redis
 
 from tests import keyspace, leftovers
-from tests.servers import Cluster, Sentinel, Server
+from tests.fleets import Cluster, Sentinel
+from tests.servers import Server
 from tests.waiting import running, wait_until
 
 
@@ -38,6 +40,19 @@ def test_append_only_server_keeps_its_data_over_kill_9() -> None:
         server.kill9()
         server.start()
         assert server.command("GET", "a") == b"b"
+
+
+def test_password_is_asked_for_and_part_of_the_url() -> None:
+    with Server(config={"requirepass": "s3:c/ret"}) as server:
+        assert server.command("PING")
+        del server.options["requirepass"]
+        with pytest.raises(redis.AuthenticationError):
+            server.command("PING")
+
+
+def test_tls_server_answers_whoever_trusts_its_certificate(tls_server: Server) -> None:
+    assert tls_server.url.startswith("rediss://")
+    assert tls_server.command("PING")
 
 
 def test_close_removes_process_and_folder() -> None:
