@@ -84,7 +84,7 @@ class Connection:
         Raises:
             StoreError: Redis refused it, or could not be asked.
         """
-        return self.ask(Call((key,), command, lambda reply: reply))
+        return self.ask(Call((key,), command, lambda reply: reply, repeatable=False))
 
     def close(self) -> None:
         """Drop every socket. The next use makes new ones."""

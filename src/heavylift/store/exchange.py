@@ -85,7 +85,7 @@ class Exchange:
             if isinstance(reply, Refusal):
                 self._refused(node, index, reply)
             else:
-                self.results[index] = self._calls[index].parse(reply)
+                self.results[index] = _parsed(self._calls[index], reply)
 
     def fail(self, node: Node, error: StoreError) -> None:
         """The node could not be asked, or did not answer."""
@@ -115,6 +115,14 @@ class Exchange:
             if code in GONE:
                 self.gone.add(node)
             self.results[index] = explain(refusal)
+
+
+def _parsed(call: Call[Any], reply: Any) -> Any:
+    try:
+        return call.parse(reply)
+    except Exception as wrong:  # one call's odd reply must not take its neighbours' answers along
+        what = call.script.verb if call.script else str(call.command[0])
+        return StoreError(f"the reply to {what} is not understood: {wrong!r}")
 
 
 def raise_if_lost(result: Any) -> Any:

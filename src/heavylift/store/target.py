@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import redis.asyncio.connection as redis_async
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.connection import Connection as Socket
-from redis.connection import parse_url
+from redis.connection import SSLConnection, UnixDomainSocketConnection, parse_url
 from redis.exceptions import AuthenticationError, RedisError
 from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel
@@ -18,6 +21,12 @@ from heavylift.errors import InvalidArgument, PermissionMissing, StoreError, Una
 from heavylift.settings import Settings
 
 Address = tuple[str, int]
+
+_ASYNC: dict[Any, Any] = {
+    Socket: redis_async.Connection,
+    SSLConnection: redis_async.SSLConnection,
+    UnixDomainSocketConnection: redis_async.UnixDomainSocketConnection,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +117,18 @@ class Target:
             socket = kind(**options, **self.manners(name, Retry(NoBackoff(), 0)))
             socket.connect()
             return socket  # type: ignore[no-any-return]
+        except (RedisError, OSError) as wrong:
+            raise unreachable(self, wrong) from None
+
+    async def dial_async(self, name: str) -> Any:
+        """As `dial`, for an event loop."""
+        try:
+            found = await asyncio.to_thread(self.primary) if self.sentinel else {}
+            options = {**self.options, **found}
+            kind = _ASYNC[options.pop("connection_class", Socket)]
+            socket = kind(**options, **self.manners(name, AsyncRetry(NoBackoff(), 0)))
+            await socket.connect()
+            return socket
         except (RedisError, OSError) as wrong:
             raise unreachable(self, wrong) from None
 
