@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import multiprocessing
 import os
 import select
@@ -51,22 +52,29 @@ class ChildPipe:
             os.write(self._wake, b".")
 
     def _listen(self) -> None:
+        try:
+            self._until_parent_is_gone()
+        except OSError:
+            return  # the handler has closed our descriptors; the worker sees that, and ends us
+        end_group()
+
+    def _until_parent_is_gone(self) -> None:
         parent = multiprocessing.parent_process()
         poll = select.poll()
         for fd in (self._socket.fileno(), self._woken, *([parent.sentinel] if parent else [])):
             poll.register(fd, select.POLLIN)
-        try:
-            while True:
-                ready = {fd for fd, _ in poll.poll(self._wait_ms())}
-                if parent is not None and parent.sentinel in ready:
-                    return
-                if self._woken in ready:
-                    os.read(self._woken, 4096)
-                if self._socket.fileno() in ready and not self._read():
-                    return
-                self._call_later()
-        finally:
-            end_group()
+        while True:
+            events = poll.poll(self._wait_ms())
+            if any(event & select.POLLNVAL for _, event in events):
+                raise OSError(errno.EBADF, "closed under our feet")
+            ready = {fd for fd, _ in events}
+            if parent is not None and parent.sentinel in ready:
+                return
+            if self._woken in ready:
+                os.read(self._woken, 4096)
+            if self._socket.fileno() in ready and not self._read():
+                return
+            self._call_later()
 
     def _wait_ms(self) -> int | None:
         later = self._later

@@ -82,6 +82,7 @@ class Keeper:
         self._recycle_rss = recycle_rss
         self._missing: deque[int] = deque(range(size))
         self._failures = 0
+        self._batch = 0
         self._not_before = 0.0
         self._starting = 0
         self._closing = False
@@ -170,21 +171,22 @@ class Keeper:
             if self._failures and self._starting:
                 return  # one at a time
             self._starting += 1
-            self._starter.order(partial(self._launch, self._missing.popleft()))
+            self._starter.order(partial(self._launch, self._missing.popleft(), self._batch))
 
-    def _launch(self, index: int) -> None:
+    def _launch(self, index: int, batch: int) -> None:
         """In the starter's thread."""
         try:
             slot = Slot.launch(index, self._server, self._settings)
         except Exception:
-            self.post(partial(self._not_launched, index, traceback.format_exc()))
+            self.post(partial(self._not_launched, index, batch, traceback.format_exc()))
         else:
+            slot.batch = batch
             self.post(partial(self._launched, slot))
 
-    def _not_launched(self, index: int, why: str) -> None:
+    def _not_launched(self, index: int, batch: int, why: str) -> None:
         self._starting -= 1
         self._missing.append(index)
-        self._unfit(why)
+        self._unfit(why, batch)
 
     def _launched(self, slot: Slot) -> None:
         self.slots[slot.index] = slot
@@ -194,10 +196,10 @@ class Keeper:
 
     def _hello(self, slot: Slot, hello: Hello) -> None:
         if hello.error:
+            self._unfit(hello.error, slot.batch)
+            self._lay_off(slot, kill=True)
             if not any(other.up for other in self.slots.values()):
                 self._server.kill()  # it has the broken modules; the next one reads them anew
-            self._unfit(hello.error)
-            self._lay_off(slot, kill=True)
             return
         self._starting -= 1
         slot.up = True
@@ -208,7 +210,11 @@ class Keeper:
         self._tell(problem="")
         self._sink.freed()
 
-    def _unfit(self, why: str) -> None:
+    def _unfit(self, why: str, batch: int) -> None:
+        """A start has failed. Those that were ordered before the first of them failed add nothing to that."""
+        if batch != self._batch:
+            return
+        self._batch += 1
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._failures)
         self._failures += 1
         self._not_before = time.monotonic() + pause
@@ -308,7 +314,7 @@ class Keeper:
         early = slot.call is None and slot.jobs == 0 and time.monotonic() - slot.born < EARLY
         self.counts["died"] += 1
         if (early or not slot.up) and not self._closing:
-            self._unfit(f"process {slot.pid} ended before it was of use: {slot.cause}\n{slot.detail}")
+            self._unfit(f"process {slot.pid} ended before it was of use: {slot.cause}\n{slot.detail}", slot.batch)
         self._lay_off(slot)
         if (call := slot.call) is not None:
             self._settle(call, self._outcome_of_death(call))
@@ -365,6 +371,7 @@ class Keeper:
                     call.begin_by = call.end_at = inf
                 if slot.mute_until <= now:
                     slot.mute_until = now + TICK
+                    slot.detail = "its pipe to the worker was closed, or written to by something else"
             elif call is None and slot.up and now - slot.rss_seen >= TICK:
                 self._recycle_idle(slot)
 

@@ -75,6 +75,7 @@ class Slot:
         dead: its process has ended.
         cause: what it died of: `killed:SIGSEGV`, `exited:1`.
         detail: what more is known about that: the fault handler's dump.
+        batch: of starts; those that fail together count as one failure.
         hello_by, mute_until: moments at which the keeper acts.
     """
 
@@ -83,7 +84,7 @@ class Slot:
         self.pid: int = process.pid or 0
         self.pipe = pipe
         self.call: Call | None = None
-        self.jobs = 0
+        self.jobs = self.batch = 0
         self.up = self.dead = False
         self.cause = "killed:unknown"
         self.detail = ""
@@ -211,9 +212,8 @@ class Slot:
         self.dead = True
         self.cause = _cause(self._process.exitcode)
         with contextlib.suppress(OSError):
-            self.detail = cut(os.pread(self._dump, 64 * 1024, 0).decode("utf-8", "replace"), DUMP_LIMIT)
-        if self.mute_until != inf and not self.detail:
-            self.detail = "its pipe to the worker was closed, or written to by something else"
+            if dump := os.pread(self._dump, 64 * 1024, 0):
+                self.detail = cut(dump.decode("utf-8", "replace"), DUMP_LIMIT)
 
     def clear(self, patience: float = 2.0) -> None:
         """End the process if it has not ended yet, then give back everything that belonged to it. Blocks."""

@@ -125,3 +125,10 @@ def grow(size: int) -> int:
     """Keep memory."""
     globals().setdefault("_kept", []).append(b"x" * size)
     return os.getpid()
+
+
+@handler(lane="cpu")
+def saves(ctx: Context, count: int) -> None:
+    """Save a state again and again."""
+    for number in range(count):
+        ctx.checkpoint({"number": number, "padding": "x" * 80})
