@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from heavylift.errors import InvalidArgument
 from heavylift.job import State
 from heavylift.store.call import Call
 from heavylift.store.verbs import Verbs, flag, nothing
@@ -76,10 +77,17 @@ class Repairing(Verbs):
 
         Args:
             queue: its name.
-            most: 0 or more.
+            most: 0 or more; per key 1 or more.
             group: limit this group instead of the queue.
             per_key: limit each key of the group instead.
+
+        Raises:
+            InvalidArgument: `most` is too low, or `per_key` stands without a group.
         """
+        if most is not None and most < per_key:
+            raise InvalidArgument("most", most, "give 1 or more per key (a group or queue may be held at 0), or None")
+        if per_key and not group:
+            raise InvalidArgument("group", group, "name the group whose keys are limited")
         scope = f"{group}/*" if per_key else group
         return self._script("limit", queue, nothing, scope=scope, most=-1 if most is None else most)
 

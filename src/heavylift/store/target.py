@@ -135,7 +135,7 @@ class Target:
     def manners(self, name: str, retry: Any) -> dict[str, Any]:
         """What every connection is told beside its address."""
         return {
-            "client_name": f"heavylift:{name}",
+            "client_name": "heavylift:" + name.removeprefix("heavylift:"),
             "socket_connect_timeout": self.connect_timeout,
             "socket_timeout": self.command_timeout,
             "health_check_interval": 0,

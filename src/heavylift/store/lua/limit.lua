@@ -30,7 +30,12 @@ if not here(lines) then
 end
 
 local field = scope == '' and 'limit' or 'limit:' .. scope
-local change = most < 0 and -call('HDEL', meta_key, field) or call('HSET', meta_key, field, most)
+local change
+if most < 0 then
+  change = 0 - call('HDEL', meta_key, field)
+else
+  change = call('HSET', meta_key, field, most)
+end
 if scope ~= '' then call('HINCRBY', meta_key, 'limits', change) end
 if by_lines then
   call('HSET', meta_key, 'mode', 'lines')

@@ -1,0 +1,125 @@
+"""Everything a queue has in Redis, read at one moment, and what must always be true of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import redis
+
+from heavylift.store.keys import Keys
+
+SETS = {"delayed": "delayed", "blocked": "blocked", "active": "locks"} | {
+    s: s for s in ("completed", "failed", "cancelled")
+}
+ENDED = {"completed", "failed", "cancelled"}
+PASSING = ("call:", "idle")  # what numbered calls and sleeping workers leave behind
+
+
+@dataclass
+class Census:
+    """A queue's jobs, sets, lines and rings."""
+
+    jobs: dict[str, dict[str, str]] = field(default_factory=dict)
+    zsets: dict[str, dict[str, float]] = field(default_factory=dict)
+    held: dict[str, int] = field(default_factory=dict)
+    meta: dict[str, str] = field(default_factory=dict)
+    other: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def lines(self) -> dict[str, dict[str, float]]:
+        """Waiting jobs by path."""
+        return {name[5:]: ids for name, ids in self.zsets.items() if name.startswith("line:")}
+
+    def of(self, name: str) -> dict[str, float]:
+        """A sorted set, empty if it is not there."""
+        return self.zsets.get(name, {})
+
+
+def read(client: redis.Redis, keys: Keys) -> Census:
+    """The whole of a queue."""
+    census = Census()
+    for raw in client.scan_iter(match=keys.base.replace("[", "\\[") + "*", count=1000):
+        name = raw.decode()[len(keys.base) :]
+        kind = client.type(raw)
+        if name.startswith(PASSING):
+            census.other[name] = kind
+        elif kind == b"zset":
+            census.zsets[name] = {id.decode(): score for id, score in client.zrange(raw, 0, -1, withscores=True)}
+        elif kind == b"hash":
+            stored = {f.decode(): v.decode("utf-8", "replace") for f, v in client.hgetall(raw).items()}
+            if name == "meta":
+                census.meta = stored
+            elif name == "held":
+                census.held = {path: int(n) for path, n in stored.items()}
+            elif name.startswith("job:"):
+                census.jobs[name[4:]] = stored
+            else:
+                census.other[name] = stored
+        else:
+            census.other[name] = client.dump(raw)
+    return census
+
+
+def check(census: Census) -> None:
+    """Every job is in exactly the one place its state says, and nothing is counted that is not there."""
+    places: dict[str, list[str]] = {}
+    for path, ids in census.lines.items():
+        for id in ids:
+            places.setdefault(id, []).append("waiting")
+            assert census.jobs.get(id, {}).get("path", "") == path, f"{id} stands in line {path!r}"
+    for state, name in SETS.items():
+        for id in census.of(name):
+            places.setdefault(id, []).append(state)
+    for id in census.jobs.keys() | places.keys():
+        job = census.jobs.get(id)
+        assert job is not None, f"{id} has no hash but is in {places[id]}"
+        assert places.get(id) == [job["state"]], f"{id} is {job['state']} but stands in {places.get(id)}"
+        assert bool(job.get("token")) == (job["state"] == "active"), (
+            f"{id} is {job['state']}: token {job.get('token')!r}"
+        )
+    ended = {id for id, job in census.jobs.items() if job["state"] in ENDED}
+    assert set(census.of("purge")) == ended, "every ended job, and no other, has a time to go"
+    expiring = {
+        id
+        for id, job in census.jobs.items()
+        if "expires" in job and job["state"] in ("waiting", "delayed") and "starts" not in job
+    }
+    assert set(census.of("expiring")) == expiring, "jobs that have not started and may expire"
+    _check_limits(census)
+
+
+def _check_limits(census: Census) -> None:
+    held: Counter[str] = Counter()
+    for job in census.jobs.values():
+        path = job.get("path", "")
+        if job["state"] == "active" and path:
+            held[path.partition("/")[0]] += 1
+            if not path.endswith("/"):
+                held[path] += 1
+    assert census.held == dict(held), "what is held is what runs"
+    lined = sum(len(ids) for path, ids in census.lines.items() if path)
+    assert int(census.meta.get("lined", 0)) == lined, "the count of jobs in lines by path"
+    if census.meta.get("mode") != "lines":
+        assert not lined, "only the one line is looked at"
+        return
+    groups: dict[str, float] = {}
+    for group in {path.partition("/")[0] for path in census.lines} | {
+        name[5:] for name in census.zsets if name.startswith("ring:")
+    }:
+        heads = {
+            path: min(ids.values())
+            for path, ids in census.lines.items()
+            if path.partition("/")[0] == group and not _full(census.meta, f"limit:{group}/*", held, path)
+        }
+        assert census.of(f"ring:{group}") == heads, f"the ring of group {group!r}"
+        if heads and not _full(census.meta, f"limit:{group}", held, group):
+            groups[group] = min(heads.values())
+    assert census.of("ring") == groups, "the ring of the queue"
+
+
+def _full(meta: Mapping[str, str], limit: str, held: Mapping[str, int], what: str) -> bool:
+    if what.endswith("/") or not what:
+        return False
+    return limit in meta and held.get(what, 0) >= int(meta[limit])
