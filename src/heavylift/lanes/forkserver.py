@@ -18,8 +18,9 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from multiprocessing import context, forkserver, popen_forkserver, reduction, spawn, util
+from multiprocessing import forkserver, popen_forkserver, reduction, spawn, util
 from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerContext, ForkServerProcess, set_spawning_popen
 from typing import Any
 
 PRELOAD = "HEAVYLIFT_PRELOAD"
@@ -84,7 +85,7 @@ class ForkServer:
             os.environ.pop(PRELOAD, None)
 
 
-class SlotContext(context.ForkServerContext):
+class SlotContext(ForkServerContext):
     """What an executor takes its process and queues from. One for each executor.
 
     Attributes:
@@ -102,7 +103,7 @@ class SlotContext(context.ForkServerContext):
         return SlotPopen(process, self._server)
 
 
-class SlotProcess(context.ForkServerProcess):
+class SlotProcess(ForkServerProcess):
     """A process of a slot. Pickled to the child without what belongs to the parent."""
 
     def __init__(self, *args: Any, made_by: SlotContext, **kwargs: Any) -> None:
@@ -130,12 +131,12 @@ class SlotPopen(popen_forkserver.Popen):
         for name in ("init_main_from_name", "init_main_from_path"):
             data.pop(name, None)
         pickled = io.BytesIO()
-        context.set_spawning_popen(self)
+        set_spawning_popen(self)
         try:
             reduction.dump(data, pickled)
             reduction.dump(process_obj, pickled)
         finally:
-            context.set_spawning_popen(None)
+            set_spawning_popen(None)
         self.sentinel, write_end = self._server.connect(self._fds)
         kept = os.dup(write_end)  # the child watches its other end to see the parent go
         self.finalizer = util.Finalize(self, _close, (kept, self.sentinel))
