@@ -9,7 +9,8 @@ So does `Stop`, a `BaseException`, which heavylift raises inside a handler that 
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 
 class HeavyliftError(Exception):
@@ -71,6 +72,24 @@ class Busy(StoreError):
 
 class ServerFull(StoreError):
     """Redis is at `maxmemory` and takes no new jobs. Settling and heartbeats still run and drain it."""
+
+
+class NotAllEnqueued(StoreError):
+    """Of the jobs given to `enqueue_many` some are in and some are not.
+
+    Attributes:
+        jobs: for each job in the order given, what `enqueue_many` would have returned for it; None if it is not known
+            to be in.
+        errors: why not, by place in that order. `Unavailable` means that it may be in all the same.
+        ids: every job's id. Enqueued again under it, a job is there once whatever happened.
+    """
+
+    def __init__(self, jobs: Sequence[Any], errors: Mapping[int, StoreError], ids: Sequence[str]) -> None:
+        first = errors[min(errors)]
+        super().__init__(f"{len(errors)} of {len(jobs)} jobs were not enqueued, the first at {min(errors)}: {first}")
+        self.jobs = jobs
+        self.errors = errors
+        self.ids = ids
 
 
 class ServerUnsupported(StoreError):

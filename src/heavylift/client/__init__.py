@@ -1,0 +1,8 @@
+"""The doors for producers: a client for threads and one for event loops, and the jobs they hand out."""
+
+from heavylift.client.async_client import AsyncClient
+from heavylift.client.client import Client
+from heavylift.client.handle import AsyncJob, Job
+from heavylift.client.request import EnqueueOptions
+
+__all__ = ["AsyncClient", "AsyncJob", "Client", "EnqueueOptions", "Job"]

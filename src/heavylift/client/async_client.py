@@ -1,0 +1,108 @@
+"""The door for producers on an event loop: `client.Client` with `await`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from types import TracebackType
+from typing import Any, TypeVar, Unpack
+
+from heavylift.client.async_session import AsyncSessions
+from heavylift.client.base import PATIENCE, Base
+from heavylift.client.handle import AsyncJob
+from heavylift.client.operations import HowCancelled
+from heavylift.client.producing import Placed
+from heavylift.client.repairing import Which
+from heavylift.client.request import EnqueueOptions
+from heavylift.errors import NotAllEnqueued
+from heavylift.event import Event
+from heavylift.job import JobRecord, JobSpec
+from heavylift.settings import Settings
+
+R = TypeVar("R")
+
+
+class AsyncClient(Base):
+    """As `Client`, for an event loop: the same methods, to be awaited. Coroutines share round trips by themselves."""
+
+    def __init__(self, url: str | None = None, *, settings: Settings | None = None, patience: float = PATIENCE) -> None:
+        super().__init__(url, settings=settings, patience=patience)
+        self.shell = AsyncSessions(self.place)
+
+    async def enqueue(self, job: JobSpec[R], **options: Unpack[EnqueueOptions]) -> AsyncJob[R]:
+        """As `Client.enqueue`."""
+        return self._job(await self.shell.run(self.putting.enqueue(job, options)), job)
+
+    async def enqueue_many(self, jobs: Iterable[JobSpec[R]], **options: Unpack[EnqueueOptions]) -> list[AsyncJob[R]]:
+        """As `Client.enqueue_many`."""
+        specs = list(jobs)
+        try:
+            placed = await self.shell.run(self.putting.enqueue_many(specs, options))
+        except NotAllEnqueued as some:
+            some.jobs = [one and self._job(one, spec) for one, spec in zip(some.jobs, specs, strict=True)]
+            raise
+        return [self._job(one, spec) for one, spec in zip(placed, specs, strict=True)]
+
+    async def job(self, id: str, queue: str | None = None) -> AsyncJob[Any]:
+        """As `Client.job`."""
+        return AsyncJob(self.shell, self.plans, await self.shell.run(self.plans.find(id, queue)), id)
+
+    async def cancel(self, id: str, queue: str | None = None) -> HowCancelled:
+        """As `Client.cancel`."""
+        return await (await self.job(id, queue)).cancel()
+
+    def watch(
+        self, *jobs: AsyncJob[Any], queue: str | None = None, timeout: float | None = None
+    ) -> AsyncIterator[Event]:
+        """As `Client.watch`."""
+        if jobs:
+            return self.shell.tell(self.plans.watch([(job.queue, job.id) for job in jobs], timeout))
+        return self.shell.tell(self.plans.watch_queues(queue, timeout))
+
+    async def queues(self) -> list[str]:
+        """As `Client.queues`."""
+        return await self.shell.run(self.plans.queues())
+
+    async def pause(self, queue: str) -> None:
+        """As `Client.pause`."""
+        await self.shell.run(self.plans.pause(queue))
+
+    async def resume(self, queue: str) -> bool:
+        """As `Client.resume`."""
+        return await self.shell.run(self.plans.resume(queue))
+
+    async def workers(self) -> list[dict[str, Any]]:
+        """As `Client.workers`."""
+        return await self.shell.run(self.overview.workers())
+
+    async def failed(
+        self,
+        queue: str | None = None,
+        *,
+        reason: str | None = None,
+        handler: str | None = None,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> list[JobRecord]:
+        """As `Client.failed`."""
+        return await self.shell.run(self.repairing.failed(Which(queue, reason, handler), offset, limit))
+
+    async def replay(
+        self, *ids: str, queue: str | None = None, reason: str | None = None, handler: str | None = None
+    ) -> int:
+        """As `Client.replay`."""
+        return await self.shell.run(self.repairing.replay(ids, Which(queue, reason, handler)))
+
+    async def close(self) -> None:
+        """As `Client.close`."""
+        await self.shell.close()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, wrong: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def _job(self, placed: Placed, spec: JobSpec[R]) -> AsyncJob[R]:
+        return AsyncJob(self.shell, self.plans, placed.queue, placed.id, placed.duplicate, spec.returns)

@@ -1,0 +1,39 @@
+"""What `Client` and `AsyncClient` share: settings, where Redis is, and the plans. Nothing is opened here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from heavylift.client.operations import Operations
+from heavylift.client.overview import Overview
+from heavylift.client.producing import Producing
+from heavylift.client.repairing import Repairing
+from heavylift.client.request import Requests
+from heavylift.locate import Place
+from heavylift.settings import Settings
+from heavylift.store.jobs import Jobs
+
+PATIENCE = 5.0
+"""Seconds a call is tried again while Redis cannot be reached."""
+
+
+class Base:
+    """The parts of a client.
+
+    Attributes:
+        settings: what it was made with.
+        place: where Redis is.
+        plans: what it can do with jobs and queues; `putting`, `repairing` and `overview` have the rest.
+    """
+
+    def __init__(self, url: str | None = None, *, settings: Settings | None = None, patience: float = PATIENCE) -> None:
+        if settings is None:
+            settings = Settings.load(redis_url=url)
+        elif url is not None:
+            settings = replace(settings, redis_url=url)
+        self.settings = settings
+        self.place = Place(settings)
+        self.plans = Operations(Jobs(settings.prefix, self.place.scripts()), patience, settings.poll)
+        self.putting = Producing(self.plans, Requests(settings.max_payload))
+        self.repairing = Repairing(self.plans)
+        self.overview = Overview(self.plans)

@@ -1,0 +1,160 @@
+"""The door for producers. `Client` is for threads; `async_client` has the one for event loops.
+
+Neither has logic of its own: each method names a plan and has its shell carry it out. What both share is in `base`,
+what the plans do in `producing`, `operations`, `repairing` and `overview`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Any, TypeVar, Unpack
+
+from heavylift.client.base import PATIENCE, Base
+from heavylift.client.handle import Job
+from heavylift.client.operations import HowCancelled
+from heavylift.client.producing import Placed
+from heavylift.client.repairing import Which
+from heavylift.client.request import EnqueueOptions
+from heavylift.client.session import Sessions
+from heavylift.errors import NotAllEnqueued
+from heavylift.event import Event
+from heavylift.job import JobRecord, JobSpec
+from heavylift.settings import Settings
+
+R = TypeVar("R")
+
+
+class Client(Base):
+    """Puts jobs in, waits for them and looks after them. For any number of threads, also across a fork.
+
+    It connects when first used; threads that use it at the same time share round trips by themselves. Any
+    method that asks Redis tries again for `patience` seconds before it raises `Unavailable`. A repeated call changes
+    nothing more than one would.
+
+    Args:
+        url: `redis://`, `rediss://` or `unix://`. Else the settings' (`HEAVYLIFT_REDIS_URL`, `REDIS_URL`,
+            `heavylift.toml`), else the project's own server, started if need be.
+        settings: all settings at once; else they are loaded from where settings come from.
+        patience: seconds.
+    """
+
+    def __init__(self, url: str | None = None, *, settings: Settings | None = None, patience: float = PATIENCE) -> None:
+        super().__init__(url, settings=settings, patience=patience)
+        self.shell = Sessions(self.place)
+
+    # --- putting jobs in --------------------------------------------------------------------------------
+
+    def enqueue(self, job: JobSpec[R], **options: Unpack[EnqueueOptions]) -> Job[R]:
+        """Put a job in: `client.enqueue(resize.job("a.jpg", 800), delay=30, priority=1)`.
+
+        Raises:
+            InvalidArgument: an option will not do (`InvalidJob`, `PayloadTooLarge`: the arguments). Nothing was sent.
+            ServerFull: Redis is at its memory limit; nothing was enqueued.
+            Unavailable: Redis cannot be reached. Whether the job is in is not known; with an `id` of your own,
+                enqueueing it again does no harm.
+        """
+        return self._job(self.shell.run(self.putting.enqueue(job, options)), job)
+
+    def enqueue_many(self, jobs: Iterable[JobSpec[R]], **options: Unpack[EnqueueOptions]) -> list[Job[R]]:
+        """Put many jobs in, in few round trips. The options go for all of them. All are checked before any is sent.
+
+        Raises:
+            InvalidArgument: one of the jobs will not do. Nothing was sent.
+            NotAllEnqueued: some are in, some are not; says which.
+            ServerFull, Unavailable: as `enqueue`, and none is known to be in.
+        """
+        specs = list(jobs)
+        try:
+            placed = self.shell.run(self.putting.enqueue_many(specs, options))
+        except NotAllEnqueued as some:
+            some.jobs = [one and self._job(one, spec) for one, spec in zip(some.jobs, specs, strict=True)]
+            raise
+        return [self._job(one, spec) for one, spec in zip(placed, specs, strict=True)]
+
+    # --- jobs -------------------------------------------------------------------------------------------
+
+    def job(self, id: str, queue: str | None = None) -> Job[Any]:
+        """The job of an id, looked for in all queues. With its `queue` given Redis is not asked, here.
+
+        Raises:
+            JobNotFound: no queue has it.
+        """
+        return Job(self.shell, self.plans, self.shell.run(self.plans.find(id, queue)), id)
+
+    def cancel(self, id: str, queue: str | None = None) -> HowCancelled:
+        """As `Job.cancel`."""
+        return self.job(id, queue).cancel()
+
+    def watch(self, *jobs: Job[Any], queue: str | None = None, timeout: float | None = None) -> Iterator[Event]:
+        """What happens to some jobs until all have ended; without jobs: in a queue, or in all, from now on.
+
+        Each job's tale begins with where it is now and never lacks its end, whatever gets lost on the way.
+
+        Args:
+            jobs: from `enqueue` or `job`.
+            queue: its name.
+            timeout: seconds after which the watch ends.
+        """
+        if jobs:
+            return self.shell.tell(self.plans.watch([(job.queue, job.id) for job in jobs], timeout))
+        return self.shell.tell(self.plans.watch_queues(queue, timeout))
+
+    # --- queues and workers -----------------------------------------------------------------------------
+
+    def queues(self) -> list[str]:
+        """Names of all queues, sorted."""
+        return self.shell.run(self.plans.queues())
+
+    def pause(self, queue: str) -> None:
+        """Have no more jobs of a queue started. What runs goes on."""
+        self.shell.run(self.plans.pause(queue))
+
+    def resume(self, queue: str) -> bool:
+        """Have them started again. False if the queue was not paused."""
+        return self.shell.run(self.plans.resume(queue))
+
+    def workers(self) -> list[dict[str, Any]]:
+        """What each living worker says about itself, with `seen_at` (ms since 1970); `Inspector` has it typed."""
+        return self.shell.run(self.overview.workers())
+
+    # --- dead letters -----------------------------------------------------------------------------------
+
+    def failed(
+        self,
+        queue: str | None = None,
+        *,
+        reason: str | None = None,
+        handler: str | None = None,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> list[JobRecord]:
+        """Jobs in the dead letters, the latest first: `limit` of them (at most 1000) after the first `offset`."""
+        return self.shell.run(self.repairing.failed(Which(queue, reason, handler), offset, limit))
+
+    def replay(self, *ids: str, queue: str | None = None, reason: str | None = None, handler: str | None = None) -> int:
+        """Put dead letters back in line with fresh counters: those named, or all of a queue, reason or handler.
+
+        Returns:
+            how many it were; one that is not in the dead letters is left as it is.
+
+        Raises:
+            JobNotFound: one of the ids is in no queue.
+            InvalidArgument: neither ids were given nor a queue, reason or handler.
+        """
+        return self.shell.run(self.repairing.replay(ids, Which(queue, reason, handler)))
+
+    # --- life -------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the connections, and leave the project's own server. May be called again; a later use connects anew."""
+        self.shell.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, wrong: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _job(self, placed: Placed, spec: JobSpec[R]) -> Job[R]:
+        return Job(self.shell, self.plans, placed.queue, placed.id, placed.duplicate, spec.returns)

@@ -1,0 +1,249 @@
+"""What a client can do with single jobs and queues, each as a plan. See `plan` for what that is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from heavylift.client.jobwatch import JobWatch
+from heavylift.client.plan import Plan, ask, ask_all, or_raise
+from heavylift.client.queuewatch import QueueWatch
+from heavylift.client.watching import Clock, JobKey, Watching, listen_until
+from heavylift.codec import decode_result
+from heavylift.errors import InvalidArgument, JobCancelled, JobFailed, JobNotFound, ResultTimeout, StoreError
+from heavylift.job import ID, NAME, JobRecord, Progress, State
+from heavylift.store.call import Call
+from heavylift.store.glance import ending, glance
+from heavylift.store.jobs import Jobs
+
+T = TypeVar("T")
+
+HowCancelled: TypeAlias = Literal["cancelled", "asked", "ended"]
+"""`cancelled`: nobody ran it. `asked`: it runs, its worker was told to stop it. `ended`: it was too late."""
+
+AT_ONCE = 100
+"""Reads sent together."""
+
+OUTAGE = 60.0
+"""Seconds without Redis that a wait without a time limit sits out."""
+
+REGISTER_AFTER = 60.0
+"""Seconds until a queue's name is written again, in case it was lost with everything else."""
+
+
+class Operations:
+    """Plans for single jobs and queues.
+
+    Args:
+        jobs: the store's verbs.
+        patience: seconds a call is sent again while Redis cannot be reached.
+        reread: longest pause between two reads of a job that is waited for, in seconds.
+    """
+
+    def __init__(self, jobs: Jobs, patience: float, reread: float) -> None:
+        self.jobs = jobs
+        self.patience = patience
+        self.reread = reread
+        self._registered: dict[str, float] = {}
+
+    # --- finding ----------------------------------------------------------------------------------------
+
+    def queues(self) -> Plan[list[str]]:
+        """Names of all queues, sorted."""
+        return (yield from ask(self.jobs.queues(), self.patience))
+
+    def find(self, id: str, queue: str | None) -> Plan[str]:
+        """The queue a job is in; looked for only if not given.
+
+        Raises:
+            JobNotFound: no queue has it.
+        """
+        _check_id(id)
+        if queue is not None:
+            return _check_queue(queue)
+        names = yield from self.queues()
+        for start in range(0, len(names), AT_ONCE):
+            some = names[start : start + AT_ONCE]
+            endings = yield from ask_all([ending(self.jobs.keys(name), id) for name in some], self.patience)
+            for name, found in zip(some, endings, strict=True):
+                if or_raise(found) is not None:
+                    return name
+        raise JobNotFound(f"no queue has a job {id}")
+
+    # --- one job ----------------------------------------------------------------------------------------
+
+    def record(self, queue: str, id: str) -> Plan[JobRecord]:
+        """All that is known of a job."""
+        record = yield from ask(self.jobs.job(queue, id), self.patience)
+        return _there(record, queue, id)
+
+    def glance(self, queue: str, id: str) -> Plan[JobRecord]:
+        """What is known of a job but for its arguments, result and attempts."""
+        record = yield from ask(glance(self.jobs.keys(queue), id), self.patience)
+        return _there(record, queue, id)
+
+    def state(self, queue: str, id: str) -> Plan[State]:
+        """Where a job is."""
+        found = yield from ask(ending(self.jobs.keys(queue), id), self.patience)
+        return _there(found, queue, id).state
+
+    def progress(self, queue: str, id: str) -> Plan[Progress | None]:
+        """How far a job has said it is."""
+        return (yield from self.glance(queue, id)).progress
+
+    def result(self, queue: str, id: str, kind: Any, timeout: float | None) -> Plan[Any]:
+        """Wait until a job has completed; what it returned.
+
+        Raises:
+            JobFailed, JobCancelled: that is how it ended. JobNotFound: it is not there, or not any more.
+            ResultTimeout: it had not ended in time. Unavailable: Redis was away for too long to wait.
+        """
+        check_timeout(timeout)
+        end = None if timeout is None else time.monotonic() + timeout
+        look = partial(self._ended, queue, id, end)
+        found = yield from look()  # it may have ended already: then there is nothing to listen for
+        if found is None and (end is None or time.monotonic() < end):
+            found = yield from listen_until([self.jobs.keys(queue).event_channel(id)], look, self.reread, end)
+        if found is None:
+            raise ResultTimeout(f"job {id} had not ended after {timeout:g} s; it goes on")
+        return decode_result(found, kind)
+
+    def _ended(self, queue: str, id: str, end: float | None) -> Plan[bytes | None]:
+        """The result as stored, if the job has completed; None if it has not ended."""
+        patience = OUTAGE if end is None else max(0.0, end - time.monotonic())
+        found = _there((yield from ask(ending(self.jobs.keys(queue), id), patience)), queue, id)
+        if found.state is State.COMPLETED:
+            return b"null" if found.result is None else found.result
+        if found.state is State.CANCELLED:
+            raise JobCancelled(id)
+        if found.state is State.FAILED:
+            raise _failure((yield from self.record(queue, id)))
+        return None
+
+    def cancel(self, queue: str, id: str) -> Plan[HowCancelled]:
+        """Cancel a job, or have it stopped."""
+        reply = yield from ask(self.jobs.cancel(queue, id), self.patience)
+        return _there(reply, queue, id).how
+
+    def remove(self, queue: str, id: str) -> Plan[bool]:
+        """Delete a job. False if it runs."""
+        how = yield from ask(self.jobs.remove(queue, id), self.patience)
+        if how == "gone":
+            raise _missing(queue, id)
+        return how == "removed"
+
+    def promote(self, queue: str, id: str) -> Plan[bool]:
+        """Run a delayed job now. False if it was not delayed."""
+        if (yield from ask(self.jobs.promote(queue, id), self.patience)):
+            return True
+        yield from self.state(queue, id)
+        return False
+
+    def replay(self, queue: str, id: str) -> Plan[bool]:
+        """Give a dead letter another life. False if it is none."""
+        word = (yield from ask(self.jobs.replay(queue, [id]), self.patience))[0]
+        if word == "gone":
+            raise _missing(queue, id)
+        return word == "ok"
+
+    # --- watching ---------------------------------------------------------------------------------------
+
+    def watch(self, jobs: Iterable[JobKey], timeout: float | None) -> Plan[None]:
+        """Tell what happens to jobs until all have ended, or time is up."""
+        check_timeout(timeout)
+        watches = {(queue, id): JobWatch(queue, id) for queue, id in jobs}
+        clock = Clock(None if timeout is None else time.monotonic() + timeout, self.reread)
+        watching = Watching(watches, self._glance, clock, min(self.patience, 1.0))
+        yield from watching.until_ended([self.jobs.keys(queue).event_channel(id) for queue, id in watches])
+
+    def watch_queues(self, queue: str | None, timeout: float | None) -> Plan[None]:
+        """Tell what happens in a queue, or in all, until time is up."""
+        check_timeout(timeout)
+        clock = Clock(None if timeout is None else time.monotonic() + timeout, self.reread)
+        yield from QueueWatch(self.jobs, partial(self.named, queue), clock, min(self.patience, 1.0)).run()
+
+    def named(self, queue: str | None) -> Plan[Sequence[str]]:
+        """The named queue, or all there are."""
+        return (yield from self.queues()) if queue is None else [_check_queue(queue)]
+
+    def _glance(self, key: JobKey) -> Call[JobRecord | None]:
+        return glance(self.jobs.keys(key[0]), key[1])
+
+    # --- queues -----------------------------------------------------------------------------------------
+
+    def pause(self, queue: str) -> Plan[None]:
+        """Give out no more jobs of a queue."""
+        answers = yield from self.ask_naming([self.jobs.pause(_check_queue(queue))], [queue])
+        or_raise(answers[0])
+
+    def resume(self, queue: str) -> Plan[bool]:
+        """Give them out again. False if it was not paused."""
+        return (yield from ask(self.jobs.resume(_check_queue(queue)), self.patience))
+
+    def ask_naming(self, calls: Sequence[Call[Any]], queues: Iterable[str]) -> Plan[list[Any]]:
+        """The calls' answers; once in a while the queues' names go along, for those who list queues."""
+        now = time.monotonic()
+        due = [queue for queue in queues if now - self._registered.get(queue, -REGISTER_AFTER) >= REGISTER_AFTER]
+        if not due:
+            return (yield from ask_all(calls, self.patience))
+        answers = yield from ask_all([*calls, *map(self.jobs.register_queue, due)], self.patience)
+        for queue, answer in zip(due, answers[len(calls) :], strict=True):
+            if not isinstance(answer, StoreError):
+                self._registered[queue] = now
+        return answers[: len(calls)]
+
+
+def check_timeout(timeout: float | None) -> None:
+    """Refuse a time that is none.
+
+    Raises:
+        InvalidArgument: it is not None and not zero or more seconds.
+    """
+    if timeout is not None and not (isinstance(timeout, (int, float)) and timeout >= 0):
+        raise InvalidArgument("timeout", timeout, "give seconds, zero or more, or None to wait for ever")
+
+
+def _check_id(id: str) -> str:
+    if not isinstance(id, str) or not ID.fullmatch(id):
+        raise InvalidArgument("id", id, "use 1 to 200 letters, digits and _ . : @ -")
+    return id
+
+
+def _check_queue(queue: str) -> str:
+    if not isinstance(queue, str) or not NAME.fullmatch(queue):
+        raise InvalidArgument("queue", queue, "use 1 to 100 letters, digits and _ . -")
+    return queue
+
+
+def _missing(queue: str, id: str) -> JobNotFound:
+    return JobNotFound(f"queue {queue} has no job {id}: it was never there, or has been removed")
+
+
+def _there(found: T | None, queue: str, id: str) -> T:
+    """What was found of a job.
+
+    Raises:
+        JobNotFound: nothing was.
+    """
+    if found is None:
+        raise _missing(queue, id)
+    return found
+
+
+NO_ATTEMPT = {
+    "expired": "it had not started by the time given as expires",
+    "malformed": "what is stored of it cannot be read",
+    "parent_failed": "a job it waited for has failed",
+}
+
+
+def _failure(record: JobRecord) -> JobFailed:
+    """How a failed job says so to whoever asks for its result."""
+    reason = record.reason or "unknown"
+    if not record.attempts or reason in NO_ATTEMPT:
+        return JobFailed(record.id, reason, NO_ATTEMPT.get(reason, "no attempt is on record"))
+    last = record.attempts[-1]
+    message = ": ".join(part for part in (last.error, last.message) if part) or last.cause
+    return JobFailed(record.id, reason, message, last.cause, last.traceback or None)

@@ -1,0 +1,109 @@
+"""Watching whole queues: everything their jobs do, from now on, until time is up. A plan.
+
+What runs when the watch begins is told first, with its last progress. From then on every job that is seen is
+remembered until it has ended, so that its end is told even if the message was lost: when listening begins again, all
+that are open are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from heavylift.client.inbox import Heard, Mark
+from heavylift.client.jobwatch import JobWatch
+from heavylift.client.plan import Hear, Listen, Plan, Tell, ask_all
+from heavylift.client.watching import Clock, JobKey, Watching, confirmed, decoded, note
+from heavylift.errors import StoreError
+from heavylift.event import Event
+from heavylift.job import State
+from heavylift.store.glance import glance
+from heavylift.store.jobs import Jobs
+
+REMEMBERED = 10_000
+"""Jobs remembered as open; beyond that the ones seen first are forgotten, and their end is told only if heard."""
+
+RUNNING = 100
+"""Running jobs per queue told at the beginning."""
+
+
+class QueueWatch:
+    """Watches queues.
+
+    Args:
+        jobs: the store's verbs.
+        queues: asks for the queues to watch; asked again from time to time.
+        clock: when to read, and when to stop.
+        patience: seconds a read is tried again.
+    """
+
+    def __init__(self, jobs: Jobs, queues: Callable[[], Plan[Sequence[str]]], clock: Clock, patience: float) -> None:
+        self._jobs = jobs
+        self._queues = queues
+        self._clock = clock
+        self._patience = patience
+        self._known: set[str] = set()
+        self._open: dict[JobKey, JobWatch] = {}
+        self._watching = Watching(self._open, lambda key: glance(jobs.keys(key[0]), key[1]), clock, patience)
+
+    def run(self) -> Plan[None]:
+        """Tell until time is up."""
+        box = yield from self._listen((yield from self._queues()), None)
+        try:
+            heard = yield from confirmed(box, self._clock)
+            yield from self._read(self._known)
+            while not self._clock.up:
+                for event in self._told(heard):
+                    yield Tell(event)
+                if Mark.LIVE in heard or not self._clock.live:
+                    yield from self._read(self._known)
+                if self._clock.wait() == 0:
+                    yield from self._look_for_new_queues(box)
+                heard = yield Hear(box, self._clock.wait())
+                note(heard, self._clock)
+        finally:
+            box.close()
+
+    def _listen(self, queues: Iterable[str], box: Any) -> Plan[Any]:
+        new = [queue for queue in queues if queue not in self._known]
+        self._known.update(new)
+        return (yield Listen((), [self._jobs.keys(queue).event_pattern() for queue in new], box))
+
+    def _look_for_new_queues(self, box: Any) -> Plan[None]:
+        try:
+            yield from self._listen((yield from self._queues()), box)
+        except StoreError:
+            pass  # away: there will be another time
+        self._clock.has_read()
+
+    def _read(self, queues: Iterable[str]) -> Plan[None]:
+        """Tell what runs now, and what has become of what was open."""
+        names = list(queues)
+        pages = yield from ask_all([self._jobs.page(name, State.ACTIVE, 0, RUNNING) for name in names], self._patience)
+        for name, ids in zip(names, pages, strict=True):
+            for id in ids if not isinstance(ids, StoreError) else ():
+                self._remember((name, id))
+        yield from self._watching.read(must=False)
+        for key in [key for key, watch in self._open.items() if watch.ended]:
+            del self._open[key]
+
+    def _told(self, heard: Iterable[Heard]) -> list[Event]:
+        told: list[Event] = []
+        for item in heard:
+            event = None if isinstance(item, Mark) else decoded(item)
+            if event is not None:
+                key = event.queue, event.job
+                watch = self._remember(key)
+                told += watch.heard(event)
+                if watch.ended:
+                    del self._open[key]
+        return told
+
+    def _remember(self, key: JobKey) -> JobWatch:
+        watch = self._open.get(key)
+        if watch is None:
+            watch = self._open[key] = JobWatch(*key)
+            watch.known = True  # somebody has seen it: if it is gone, it has ended
+            if len(self._open) > REMEMBERED:
+                del self._open[next(iter(self._open))]
+        return watch

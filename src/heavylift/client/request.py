@@ -1,0 +1,162 @@
+"""From what a caller says to a job that can be stored. No I/O: everything that can be refused is refused here.
+
+What is said with `enqueue` goes over what the request brought (its handler's defaults), and the result is checked by
+name. A web process enqueues the same handler again and again with nothing said, so the last merge and the last
+check are remembered: by identity, since options never change.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, TypedDict
+
+from heavylift.codec import seal
+from heavylift.errors import InvalidArgument, InvalidJob
+from heavylift.job import Backoff, JobOptions, JobSpec, check_options, new_id, seconds
+from heavylift.store.jobs import NewJob
+
+
+class EnqueueOptions(TypedDict, total=False):
+    """What can be said about a job when it is enqueued. None is the same as not said.
+
+    Attributes:
+        id: an id of your own; a job of that id that is there already is left as it is (`Job.duplicate`).
+        queue: another queue of the handler's lane.
+        delay: seconds or timedelta until it may run.
+        at: the time from which it may run, with a time zone; instead of `delay`.
+        priority: lower goes first; one unit is worth a minute of waiting.
+        group, key: where the job stands for limits.
+        expires: seconds or timedelta; not started by then, it goes to the dead letters.
+        retries: tries after the first.
+        backoff: waits between tries: a `Backoff`, seconds, or a list of seconds.
+        timeout: seconds an attempt may take.
+        grace: seconds between asking an attempt to stop and ending it.
+        keep: seconds or timedelta that the job is kept once it has ended.
+        tags: words to find it by.
+        correlation_id: written into each log line and event of the job.
+    """
+
+    id: str | None
+    queue: str | None
+    delay: float | timedelta | None
+    at: datetime | None
+    priority: int | None
+    group: str | None
+    key: str | None
+    expires: float | timedelta | None
+    retries: int | None
+    backoff: Backoff | float | Sequence[float] | None
+    timeout: float | None
+    grace: float | None
+    keep: float | timedelta | None
+    tags: Sequence[str] | None
+    correlation_id: str | None
+
+
+NAMES = tuple(EnqueueOptions.__annotations__)
+
+NOTHING = JobOptions()
+
+
+class Requests:
+    """Makes storable jobs of requests.
+
+    Args:
+        limit: the largest size of a job's encoded arguments in bytes.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._last: tuple[JobOptions, JobOptions, JobOptions] = (NOTHING, NOTHING, NOTHING)
+
+    def make(self, spec: JobSpec[Any], over: JobOptions = NOTHING) -> tuple[str, NewJob]:
+        """The queue a request goes to, and the job as it is stored.
+
+        Args:
+            spec: the request.
+            over: what was said with `enqueue`, from `said`.
+
+        Raises:
+            InvalidArgument: an option will not do; `InvalidJob`, `PayloadTooLarge`: its arguments.
+        """
+        if not isinstance(spec, JobSpec):
+            raise InvalidJob("job", spec, "give what handler.job(...) returns, or a JobSpec")
+        options = self._merged(spec.options, over)
+        envelope = seal(spec, options, limit=self._limit)
+        queue = options.queue or spec.queue
+        id = options.id or new_id()
+        if options is NOTHING:
+            return queue, NewJob(id, envelope, spec.handler)
+        return queue, NewJob(
+            id=id,
+            spec=envelope,
+            handler=spec.handler,
+            priority=options.priority or 0,
+            delay_ms=_ms("delay", options.delay) or 0,
+            due_ms=None if options.at is None else math.ceil(options.at.timestamp() * 1000),
+            expires_ms=_ms("expires", options.expires),
+            keep_ms=_ms("keep", options.keep),
+            group=options.group or "",
+            key=options.key or "",
+        )
+
+    def _merged(self, base: JobOptions, over: JobOptions) -> JobOptions:
+        last_base, last_over, last = self._last
+        if base is last_base and over is last_over:
+            return last
+        if over.delay is not None or over.at is not None:
+            merged = JobOptions(**{**_fields(base), "delay": None, "at": None}).merged(over)
+        else:
+            merged = base.merged(over)
+        check_options(merged)
+        _check_correlation(merged.correlation_id)
+        if merged == NOTHING:
+            merged = NOTHING
+        self._last = base, over, merged
+        return merged
+
+
+def said(given: Mapping[str, Any]) -> JobOptions:
+    """The keywords of `enqueue` as options.
+
+    Raises:
+        InvalidArgument: one is not known, or cannot be read.
+    """
+    if not given:
+        return NOTHING
+    if unknown := given.keys() - set(NAMES):
+        name = min(unknown)
+        near = difflib.get_close_matches(name, NAMES, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(NAMES)}"
+        raise InvalidArgument(name, given[name], f"is no option of a job; {hint}")
+    options = {name: value for name, value in given.items() if value is not None}
+    if "tags" in options:
+        if not isinstance(options["tags"], (list, tuple)):
+            raise InvalidArgument("tags", options["tags"], "give a list of strings")
+        options["tags"] = tuple(options["tags"])
+    if "backoff" in options:
+        options["backoff"] = Backoff.of(options["backoff"])
+    made = JobOptions(**options)
+    for name in ("id", "queue", "group", "key"):
+        if (value := getattr(made, name)) is not None and not isinstance(value, str):
+            raise InvalidArgument(name, value, "give a string")
+    if made.at is not None and not isinstance(made.at, datetime):
+        raise InvalidArgument("at", made.at, "give a datetime with a time zone")
+    return made
+
+
+def _check_correlation(value: object) -> None:
+    if value is not None and (not isinstance(value, str) or not 1 <= len(value) <= 200):
+        raise InvalidArgument("correlation_id", value, "give a string of 1 to 200 characters")
+
+
+def _fields(options: JobOptions) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in options.__struct_fields__}
+
+
+def _ms(name: str, value: float | timedelta | None) -> int | None:
+    """Milliseconds, rounded up: a job is never early."""
+    return None if value is None else math.ceil(seconds(name, value) * 1000)
