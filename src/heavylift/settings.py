@@ -90,6 +90,8 @@ class Settings:
     command_timeout: float = 10.0
 
     def __post_init__(self) -> None:
+        for f in fields(self):
+            _check_type(f.name, str(f.type), getattr(self, f.name))
         for name, low in _LOWEST.items():
             if not getattr(self, name) >= low:
                 raise InvalidArgument(name, getattr(self, name), f"give {low} or more")
@@ -146,6 +148,25 @@ _LOWEST: dict[str, float] = {
 }
 
 
+_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
+    "bool": ((bool,), "true or false"),
+    "int": ((int,), "a whole number"),
+    "float": ((int, float), "a number"),
+    "str": ((str,), "a string"),
+    "str | None": ((str, type(None)), "a string"),
+    "Path": ((Path,), "a path"),
+    "tuple[Path, ...]": ((tuple,), "a tuple of paths"),
+}
+"""What a setting of a type may be given, by the type as it is written above."""
+
+
+def _check_type(name: str, kind: str, value: Any) -> None:
+    """`"2"` is not 2, and True is not 1: the file and the call say what they mean."""
+    allowed, words = _TYPES[kind]
+    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed) or value == float("inf"):
+        raise InvalidArgument(name, value, f"give {words}")
+
+
 def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if url := env.get("HEAVYLIFT_REDIS_URL") or env.get("REDIS_URL"):
@@ -165,7 +186,10 @@ def _from_file(path: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:
         raise InvalidArgument("heavylift.toml", str(path), f"is not valid TOML: {wrong}") from None
     if "allowed_roots" in table:
-        table["allowed_roots"] = tuple((path.parent / entry).resolve() for entry in table["allowed_roots"])
+        entries = table["allowed_roots"]
+        if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
+            raise InvalidArgument("allowed_roots", entries, "give a list of paths")
+        table["allowed_roots"] = tuple((path.parent / entry).resolve() for entry in entries)
     return table
 
 
