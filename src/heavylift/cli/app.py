@@ -11,10 +11,16 @@ from rich.console import Console
 from rich.text import Text
 
 from heavylift.cli import (
+    cancel,
     enqueue,
+    failed,
     handlers,
     init,
+    job,
+    queues,
     settings,
+    status,
+    watch,
     worker,
 )
 from heavylift.cli.exits import FAILED, HURRIED, OK, code_of, line_of
@@ -52,7 +58,7 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_before)
-    for module in (worker, enqueue, handlers, settings, init):
+    for module in (worker, enqueue, status, job, watch, failed, cancel, queues, handlers, settings, init):
         module.register(app)
     return app
 

@@ -33,7 +33,7 @@ def handlers(
     if not registry.handlers:
         session.out.print(f"no handlers in {session.settings.root}/handlers; `heavylift init .` writes two", style="dim")
         return
-    table = output.table("handler", "lane", "queue", "timeout", "takes", "what it does")
+    table = output.table("handler", "lane", "queue", "timeout", "takes", "what it does", whole=("handler", "lane", "queue", "timeout"))
     for found in registry.handlers:
         timeout = output.duration(found.options.timeout) or "none"
         takes = ", ".join(p.name if p.required else f"[{p.name}]" for p in found.parameters)

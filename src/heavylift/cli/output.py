@@ -32,11 +32,19 @@ def json_line(value: Any) -> None:
     sys.stdout.flush()
 
 
-def table(*columns: str, title: str | None = None, right: tuple[str, ...] = ()) -> Table:
-    """An empty table in the style of all; the columns named in `right` hold numbers."""
-    made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False, padding=(0, 1))
+def table(*columns: str, right: tuple[str, ...] = (), whole: tuple[str, ...] = (), gap: int = 2) -> Table:
+    """An empty table in the style of all.
+
+    Args:
+        columns: their headings.
+        right: those that hold numbers.
+        whole: those that are never broken into lines, whatever becomes of the others.
+        gap: spaces between them.
+    """
+    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0), header_style="dim")
     for name in columns:
-        made.add_column(name, justify="right" if name in right else "left", no_wrap=name in right, header_style="dim")
+        fixed = name in right or name in whole
+        made.add_column(name, justify="right" if name in right else "left", no_wrap=fixed, overflow="fold")
     return made
 
 
@@ -79,8 +87,11 @@ def ago(at_ms: int | None) -> str:
 
 
 def clock(at_ms: int | None) -> str:
-    """A moment in local time."""
-    return "" if not at_ms else datetime.fromtimestamp(at_ms / 1000).strftime("%Y-%m-%d %H:%M:%S")
+    """A moment in local time; the date only if it is not today's."""
+    if not at_ms:
+        return ""
+    at = datetime.fromtimestamp(at_ms / 1000)
+    return at.strftime("%H:%M:%S" if at.date() == datetime.now().date() else "%Y-%m-%d %H:%M:%S")
 
 
 def compact(value: Any, limit: int = 60) -> str:

@@ -63,7 +63,9 @@ class Run:
             queues=queues,
             strict=strict,
         )
-        signals = Signals(stop=lambda: self._end(worker), hurry=lambda: self._hurry(worker), quiet=worker.quiet)
+        signals = Signals(
+            stop=partial(self._end, worker), hurry=partial(self._hurry, worker), quiet=partial(self._quiet, worker)
+        )
         signals.install()
         try:
             self._work(worker, burst)
@@ -126,6 +128,10 @@ class Run:
     def _hurry(self, worker: Worker) -> None:
         log.warning("not waiting for running jobs: they go back to their place")
         worker.hurry()
+
+    def _quiet(self, worker: Worker, on: bool) -> None:
+        log.info("claiming nothing more" if on else "claiming again")
+        worker.quiet(on)
 
     def _code(self, worker: Worker, signals: Signals, ended: bool) -> int:
         completed = worker.sink.outcomes.get("completed", 0)

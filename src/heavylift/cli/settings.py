@@ -26,7 +26,7 @@ def settings(session: Session, json: JsonOption = False) -> None:
     """List all settings with their values and where each was said."""
     helps = _helps()
     found = session.settings
-    table = output.table("setting", "value", "said by", "what it is")
+    table = output.table("setting", "value", "said by", "what it is", whole=("setting",))
     for f in fields(Settings):
         value, source = _shown(f.name, getattr(found, f.name)), _source(session, found.root, f.name)
         if json:

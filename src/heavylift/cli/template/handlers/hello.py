@@ -8,7 +8,9 @@ from heavylift import Context, handler
 
 @handler
 async def greet(name: str, greeting: str = "Hello") -> str:
-    """Greet somebody. Light work: it waits more than it computes, so it runs in the io lane.
+    """Greet somebody.
+
+    Light work: it waits more than it computes, so it runs in the io lane.
 
     Example: heavylift enqueue greet Ada Grace --greeting "Good morning" --wait
 
@@ -22,7 +24,9 @@ async def greet(name: str, greeting: str = "Hello") -> str:
 
 @handler(lane="cpu", timeout=60)
 def primes(ctx: Context, below: int, chunks: int = 50) -> int:
-    """Count the primes below a number. Heavy work: it runs in a process of its own.
+    """Count the primes below a number.
+
+    Heavy work: it runs in a process of its own.
 
     Example: heavylift enqueue primes 200000 --wait
 

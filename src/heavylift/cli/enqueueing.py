@@ -1,0 +1,144 @@
+"""What `heavylift enqueue` does once it knows the requests: put them in, show how they get on, and what came of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import typer
+from rich.text import Text
+
+from heavylift.cli import output
+from heavylift.cli.bars import Board, LiveBoard
+from heavylift.cli.doors import client_of
+from heavylift.cli.exits import FAILED
+from heavylift.cli.failed import last_words
+from heavylift.cli.session import Session
+from heavylift.client import Client, Job
+from heavylift.errors import InvalidArgument, JobNotFound
+from heavylift.event import Event, Kind
+from heavylift.job import JobRecord, JobSpec, State
+
+FEW = 20
+"""Jobs that get a line each; of more, only those that run."""
+
+MANY = 100
+"""Results that are shown one by one; of more, only what did not complete."""
+
+
+def enqueue_all(
+    session: Session, specs: Sequence[JobSpec[Any]], options: Mapping[str, Any], *, wait: bool, json: bool
+) -> None:
+    """Enqueue them; with `wait`, stay until all have ended, and exit with 1 if one did not complete."""
+    if "id" in options and len(specs) > 1:
+        raise InvalidArgument("--id", options["id"], f"is for one job, and these are {len(specs)}")
+    client = client_of(session)
+    jobs = _put(client, specs, options)
+    labels = {job.id: label(spec) for job, spec in zip(jobs, specs, strict=True)}
+    if not wait:
+        for job in jobs:
+            _tell(session, job, labels[job.id], json)
+        return
+    bad = _wait(session, client, jobs, labels, json)
+    raise typer.Exit(FAILED if bad else 0)
+
+
+def _put(client: Client, specs: Sequence[JobSpec[Any]], options: Mapping[str, Any]) -> list[Job[Any]]:
+    if len(specs) == 1:
+        return [client.enqueue(specs[0], **options)]
+    return client.enqueue_many(specs, **options)
+
+
+def _tell(session: Session, job: Job[Any], what: str, json: bool) -> None:
+    if json:
+        output.json_line({"id": job.id, "queue": job.queue, "duplicate": job.duplicate})
+    elif session.out.is_terminal:
+        was_there = "  was there already" if job.duplicate else ""
+        session.out.print(Text.assemble(job.id, (f"  {what}", "dim"), (was_there, "yellow")), soft_wrap=True)
+    else:
+        session.out.print(job.id, soft_wrap=True)
+
+
+def label(spec: JobSpec[Any]) -> str:
+    """A job in few words: its handler and its first argument."""
+    first = next(iter(spec.args.values()), None)
+    return f"{spec.handler} {output.compact(first, 60)}".strip()
+
+
+# --- waiting ------------------------------------------------------------------------------------------
+
+
+def _wait(session: Session, client: Client, jobs: Sequence[Job[Any]], labels: Mapping[str, str], json: bool) -> int:
+    """Show the jobs' progress until all have ended; how many did not complete."""
+    distinct = list(dict.fromkeys(jobs))
+    board = Board(most=FEW, total=len(distinct))
+    for job in distinct:
+        board.add(job.id, labels[job.id])
+    if not json:
+        _announce(session, distinct)
+    bad = 0
+    records: list[JobRecord | None] = []
+    with LiveBoard(session.err if json else session.out, board):
+        for event in client.watch(*distinct):
+            _draw(board, event)
+            if event.event.final:
+                record = _record(client, event)
+                bad += record is None or record.state != State.COMPLETED
+                records.append(record)
+                if json and record is not None:
+                    output.json_line(record)
+    if not json:
+        session.out.print("", results(distinct, records, labels), sep="\n")
+    return bad
+
+
+def _announce(session: Session, jobs: Sequence[Job[Any]]) -> None:
+    """The ids, so that whoever leaves can look again; of many only how many."""
+    if len(jobs) <= FEW:
+        session.err.print(Text(" ".join(job.id for job in jobs), style="dim"))
+    else:
+        session.err.print(Text(f"{len(jobs):,} jobs", style="dim"))
+
+
+def _draw(board: Board, event: Event) -> None:
+    if event.event is Kind.PROGRESS:
+        if event.progress is not None:
+            board.progress(event.job, event.progress)
+    elif event.event is Kind.REMOVED:
+        board.enter(event.job, State.CANCELLED, "removed")
+    elif event.event is not Kind.STALLED:
+        board.enter(event.job, event.event.value, event.detail if event.event is Kind.FAILED else "")
+
+
+def _record(client: Client, event: Event) -> JobRecord | None:
+    """The job as it ended; None if it is gone already."""
+    try:
+        return client.job(event.job, event.queue).record()
+    except JobNotFound:
+        return None
+
+
+def results(jobs: Sequence[Job[Any]], records: Sequence[JobRecord | None], labels: Mapping[str, str]) -> Any:
+    """The table of what came of the jobs, in the order in which they were asked for; of many, of those that failed."""
+    by_id = {record.id: record for record in records if record is not None}
+    if len(jobs) > MANY:
+        completed = {id for id, record in by_id.items() if record.state == State.COMPLETED}
+        jobs = [job for job in jobs if job.id not in completed]
+        if not jobs:
+            return Text(f"all {len(completed):,} completed", style="green")
+    table = output.table("id", "job", "state", "took", "result", right=("took",), whole=("state",))
+    for job in jobs:
+        record = by_id.get(job.id)
+        if record is None:
+            table.add_row(job.id, labels[job.id], Text("gone", style="yellow"), "", Text("removed before it could be read"))
+            continue
+        good = record.state == State.COMPLETED
+        said = output.compact(record.result, 120) if good else f"{record.reason or ''}: {last_words(record)}".strip(": ")
+        table.add_row(
+            Text(job.id, style="dim"),
+            Text(labels[job.id]),
+            output.state(record.state),
+            output.took(record.started_at, record.finished_at),
+            Text(said, style="default" if good else "red"),
+        )
+    return table
