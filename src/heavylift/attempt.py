@@ -14,7 +14,6 @@ arguments were read or the outcome made. Who raises stops into running code catc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
@@ -70,8 +69,7 @@ class Handlers(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(msgspec.Struct, frozen=True):
     """A start whose envelope was read and whose handler was found."""
 
     start: Start

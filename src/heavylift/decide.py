@@ -17,6 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 from heavylift.job import Backoff, Counters, Reason, State
 from heavylift.outcome import (
     Abandoned,
@@ -63,8 +65,7 @@ class Policy:
     backoff: Backoff | Callable[[int], float] = DEFAULT_BACKOFF
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(msgspec.Struct, frozen=True):
     """What is to be written.
 
     Attributes:

@@ -252,8 +252,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     v: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Counters:
+class Counters(msgspec.Struct, frozen=True):
     """How often a job was started, and how those starts ended. Kept apart on purpose.
 
     Attributes:
@@ -271,8 +270,7 @@ class Counters:
     unknown: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimedJob:
+class ClaimedJob(msgspec.Struct, frozen=True):
     """A job as a worker got it: with its lock (`token`) and all that an attempt needs. One read per job.
 
     Attributes:

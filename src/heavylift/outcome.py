@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import msgspec
+
 
 @dataclass(frozen=True, slots=True)
 class ErrorInfo:
@@ -29,8 +31,7 @@ class ErrorInfo:
     fingerprint: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
+class Completed(msgspec.Struct, frozen=True):
     """The handler returned. `result` is its value as JSON, within the size limit."""
 
     result: bytes

@@ -31,8 +31,7 @@ class ProgressItem:
     checkpoint: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SettleItem:
+class SettleItem(msgspec.Struct, frozen=True):
     """One attempt's end, to be written.
 
     Attributes:

@@ -10,14 +10,15 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
+import msgspec
+
 from heavylift.errors import StopReason
 from heavylift.job import ClaimedJob, Envelope, Progress
 from heavylift.lanes.lane import Lane
 from heavylift.outcome import Outcome
 
 
-@dataclass(slots=True)
-class Running:
+class Running(msgspec.Struct, eq=False):
     """One claimed job. Times are monotonic seconds.
 
     Attributes:

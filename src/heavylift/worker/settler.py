@@ -26,6 +26,7 @@ from heavylift.worker.running import Running
 log = structlog.get_logger("heavylift")
 
 _NOTHING = ErrorInfo("", "")
+_NO_POLICY = Policy()
 
 
 class Settler:
@@ -79,6 +80,8 @@ class Settler:
         return sum(len(buffer) for buffer in list(self._buffers.values()))
 
     def _decide(self, entry: Running, outcome: Outcome) -> Settlement:
+        if isinstance(outcome, Completed):  # nearly all of them, and no policy has a say in it
+            return decide(outcome, entry.job.counters, _NO_POLICY, 0.0)
         policy = Policy() if entry.envelope is None else self._registry.policy(entry.envelope)
         try:
             return decide(outcome, entry.job.counters, policy, random.random())
