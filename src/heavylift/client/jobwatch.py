@@ -63,7 +63,8 @@ class JobWatch:
             self.ended = True
         elif event.event is not Kind.STALLED:
             state = State(event.event.value)
-            if event.at < self._since or (event.at == self._since and state == self._state):
+            again = state == self._state and (state is not State.ACTIVE or event.at == self._since)
+            if event.at < self._since or again:
                 return []
             self._enter(state, event.at)
         return [event]

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from heavylift.client.request import NAMES, Requests, said
+from heavylift.codec import decode_envelope
+from heavylift.errors import InvalidArgument, InvalidJob, PayloadTooLarge
+from heavylift.job import ID, Backoff, JobOptions, JobSpec
+from heavylift.store.jobs import NewJob
+
+PLAIN = JobSpec("resize", {"width": 800})
+
+
+def make(spec: JobSpec[Any] = PLAIN, **options: Any) -> NewJob:
+    return Requests(1000).make(spec, said(options))[1]
+
+
+def test_a_plain_request_is_a_job_with_an_id_of_its_own_and_its_arguments() -> None:
+    queue, job = Requests(1000).make(PLAIN)
+    assert queue == "default"
+    assert ID.fullmatch(job.id)
+    assert job.options == ""
+    envelope = decode_envelope(job.spec)
+    assert (envelope.handler, bytes(envelope.args)) == ("resize", b'{"width":800}')
+
+
+@pytest.mark.parametrize(
+    ("options", "field", "value"),
+    [
+        ({"id": "mine"}, "id", "mine"),
+        ({"delay": 1.5}, "delay_ms", 1500),
+        ({"delay": timedelta(minutes=1)}, "delay_ms", 60_000),
+        ({"delay": 0.0001}, "delay_ms", 1),
+        ({"at": datetime(2030, 1, 1, tzinfo=UTC)}, "due_ms", 1_893_456_000_000),
+        ({"priority": -3}, "priority", -3),
+        ({"expires": 10}, "expires_ms", 10_000),
+        ({"keep": timedelta(hours=1)}, "keep_ms", 3_600_000),
+        ({"group": "images"}, "group", "images"),
+        ({"key": "account@7"}, "key", "account@7"),
+    ],
+)
+def test_what_the_store_needs_is_stored_in_its_units(options: dict[str, Any], field: str, value: object) -> None:
+    assert getattr(make(**options), field) == value
+
+
+@pytest.mark.parametrize(
+    ("options", "field", "value"),
+    [
+        ({"retries": 0}, "retries", 0),
+        ({"backoff": 5}, "backoff", Backoff(delays=(5.0,), jitter=0.0)),
+        ({"backoff": [1, 2]}, "backoff", Backoff(delays=(1.0, 2.0), jitter=0.0)),
+        ({"timeout": 60}, "timeout", 60),
+        ({"grace": 2}, "grace", 2),
+        ({"tags": ["a", "b"]}, "tags", ("a", "b")),
+        ({"correlation_id": "req-7"}, "correlation_id", "req-7"),
+    ],
+)
+def test_what_the_worker_needs_travels_in_the_envelope(options: dict[str, Any], field: str, value: object) -> None:
+    assert getattr(decode_envelope(make(**options).spec), field) == value
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"id": "has space"}, "id"),
+        ({"id": 7}, "id"),
+        ({"queue": "a/b"}, "queue"),
+        ({"delay": -1}, "delay"),
+        ({"delay": "5"}, "delay"),
+        ({"delay": True}, "delay"),
+        ({"delay": 1, "at": datetime(2030, 1, 1, tzinfo=UTC)}, "at"),
+        ({"at": datetime(2030, 1, 1)}, "at"),
+        ({"at": 1_893_456_000}, "at"),
+        ({"priority": 1.5}, "priority"),
+        ({"priority": 1001}, "priority"),
+        ({"retries": -1}, "retries"),
+        ({"backoff": "long"}, "backoff"),
+        ({"backoff": []}, "backoff.delays"),
+        ({"timeout": 0}, "timeout"),
+        ({"expires": float("nan")}, "expires"),
+        ({"keep": -1}, "keep"),
+        ({"tags": "abc"}, "tags"),
+        ({"tags": [""]}, "tags"),
+        ({"correlation_id": 5}, "correlation_id"),
+        ({"group": ""}, "group"),
+        ({"key": "a key"}, "key"),
+        ({"dealy": 5}, "dealy"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_by_name(options: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        make(**options)
+    assert refused.value.field == field
+
+
+def test_an_unknown_option_is_answered_with_the_one_that_was_meant() -> None:
+    with pytest.raises(InvalidArgument, match="did you mean delay"):
+        make(dealy=5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_none_is_the_same_as_not_said(name: str) -> None:
+    spec = JobSpec("resize", options=JobOptions(priority=5, expires=9))
+    assert make(spec, **{name: None}).options == make(spec).options
+
+
+def test_options_said_go_over_those_of_the_request() -> None:
+    spec = JobSpec("resize", queue="images", options=JobOptions(priority=5, expires=9))
+    queue, job = Requests(1000).make(spec, said({"priority": 1, "queue": "fast"}))
+    assert (queue, job.priority, job.expires_ms) == ("fast", 1, 9000)
+
+
+def test_a_delay_said_replaces_a_time_of_the_request() -> None:
+    spec = JobSpec("resize", options=JobOptions(at=datetime(2030, 1, 1, tzinfo=UTC)))
+    job = make(spec, delay=3)
+    assert (job.delay_ms, job.due_ms) == (3000, None)
+
+
+def test_what_was_said_for_one_job_does_not_stick_to_the_next() -> None:
+    requests = Requests(1000)
+    assert requests.make(PLAIN, said({"priority": 4}))[1].priority == 4
+    assert requests.make(PLAIN)[1].priority == 0
+
+
+def test_a_request_made_by_hand_is_checked_too() -> None:
+    with pytest.raises(InvalidArgument, match="timeout"):
+        make(JobSpec("resize", options=JobOptions(timeout=-1)))
+
+
+def test_arguments_above_the_limit_are_refused() -> None:
+    with pytest.raises(PayloadTooLarge, match="max_payload"):
+        make(JobSpec("resize", {"text": "x" * 1000}))
+
+
+@pytest.mark.parametrize("wrong", [lambda: None, "resize", None, {"handler": "resize"}])
+def test_something_else_than_a_request_is_refused(wrong: Any) -> None:
+    with pytest.raises(InvalidJob, match="handler.job"):
+        make(wrong)
