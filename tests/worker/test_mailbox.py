@@ -6,8 +6,9 @@ import threading
 import time
 
 from heavylift.errors import Unavailable
+from heavylift.nudge import Nudge
 from heavylift.store.channel import Channel
-from heavylift.worker.mailbox import Mailbox, Nudge
+from heavylift.worker.mailbox import Mailbox
 
 
 def _no_channel() -> Channel:

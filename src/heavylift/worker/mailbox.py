@@ -7,7 +7,6 @@ whatever is lost is made up for by the dispatcher's fallback poll.
 
 from __future__ import annotations
 
-import os
 import selectors
 import time
 from collections.abc import Callable
@@ -15,51 +14,12 @@ from collections.abc import Callable
 import structlog
 
 from heavylift.errors import StoreError
+from heavylift.nudge import Nudge
 from heavylift.store.channel import Channel
 
 log = structlog.get_logger("heavylift")
 
 RETRY_AFTER = 1.0
-
-
-class Nudge:
-    """A flag that can be waited for with `select`. `set` is cheap when it is set already."""
-
-    def __init__(self) -> None:
-        self._reader, self._writer = os.pipe()
-        os.set_blocking(self._reader, False)
-        os.set_blocking(self._writer, False)
-        self._set = False
-
-    def fileno(self) -> int:
-        """The descriptor to wait on."""
-        return self._reader
-
-    def set(self) -> None:
-        """Wake the waiting thread. From any thread."""
-        if not self._set:
-            self._set = True
-            try:
-                os.write(self._writer, b"\0")
-            except (BlockingIOError, OSError):
-                pass  # full: it is awake anyway; closed: nobody waits any more
-
-    def clear(self) -> None:
-        """Forget it. By the waiting thread, before it looks at what may have changed.
-
-        Empty the pipe first, then lower the flag: the other way round, a `set` in between would have its
-        byte swallowed and leave the flag up, and no later one would be heard.
-        """
-        try:
-            os.read(self._reader, 4096)
-        except BlockingIOError:
-            pass
-        self._set = False
-
-    def close(self) -> None:
-        """Give the descriptors back."""
-        os.close(self._reader)
-        os.close(self._writer)
 
 
 class Mailbox:
@@ -69,6 +29,7 @@ class Mailbox:
         """`open_channel` connects and subscribes; raises a `StoreError` if it cannot."""
         self._open_channel = open_channel
         self._channel: Channel | None = None
+        self._descriptor = -1  # the channel's; kept because a channel that has failed gives a new one
         self._retry_at = 0.0
         self._down = False
         self._nudge = Nudge()
@@ -84,10 +45,10 @@ class Mailbox:
 
         A nudge that was given before the call makes it return at once: clear, then look, then wait.
         """
-        ready = [key.fileobj for key, _ in self._selector.select(timeout)]
-        if self._nudge in ready:
+        ready = [key.fd for key, _ in self._selector.select(timeout)]
+        if self._nudge.fileno() in ready:
             self._nudge.clear()
-        return self._read() if timeout > 0 or self._channel in ready else []
+        return self._read() if timeout > 0 or self._descriptor in ready else []
 
     @property
     def connected(self) -> bool:
@@ -112,7 +73,8 @@ class Mailbox:
                 self._down = True
                 log.warning("no wake-ups: cannot subscribe; polling meanwhile", error=str(lost))
             return False
-        self._selector.register(self._channel, selectors.EVENT_READ)
+        self._descriptor = self._channel.fileno()
+        self._selector.register(self._descriptor, selectors.EVENT_READ)
         if self._down:
             self._down = False
             log.info("wake-ups are back")
@@ -130,6 +92,6 @@ class Mailbox:
 
     def _drop(self) -> None:
         if self._channel is not None:
-            self._selector.unregister(self._channel)
+            self._selector.unregister(self._descriptor)
             self._channel.close()
             self._channel = None

@@ -171,6 +171,8 @@ class Worker:
         May be called from any thread and more than once; a second caller waits for the first.
         """
         allowed = self.settings.deadline if deadline is None else deadline
+        if self.crashed is not None:
+            allowed = 0.0  # without one of its loops it can finish nothing
         with self._stop_guard:
             if not self._stopped:
                 self._stopped = True
