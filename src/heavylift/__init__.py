@@ -11,7 +11,9 @@ from importlib import import_module
 from heavylift.handler import handler as handler
 
 _HOMES = {
+    "AsyncClient": "client",
     "Backoff": "job",
+    "Client": "client",
     "Context": "context",
     "HandlerError": "errors",
     "HeavyliftError": "errors",

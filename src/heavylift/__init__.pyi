@@ -1,3 +1,5 @@
+from heavylift.client import AsyncClient as AsyncClient
+from heavylift.client import Client as Client
 from heavylift.context import Context as Context
 from heavylift.errors import HandlerError as HandlerError
 from heavylift.errors import HeavyliftError as HeavyliftError

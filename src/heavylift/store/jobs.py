@@ -5,12 +5,13 @@ from __future__ import annotations
 from heavylift.store.call import Call
 from heavylift.store.claiming import Claiming, ClaimReply, ExtendReply
 from heavylift.store.fleet import Fleet, WorkerSeen
-from heavylift.store.producing import Enqueued, NewJob, Producing, batches
+from heavylift.store.producing import BATCH_BYTES, Enqueued, NewJob, Producing, batches
 from heavylift.store.reading import QueueCounts, Reading
 from heavylift.store.repairing import CancelReply, Removed, Repairing, Replayed, SweepReply
 from heavylift.store.settling import ProgressItem, SettleItem, Settling, Written
 
 __all__ = [
+    "BATCH_BYTES",
     "Call",
     "CancelReply",
     "ClaimReply",
