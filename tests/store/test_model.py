@@ -7,6 +7,7 @@ matter. At the end everything is drained, and nothing may be left.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -28,6 +29,7 @@ from heavylift.store.scripts import Scripts
 from tests.servers import Server
 from tests.store import census
 
+EXAMPLES = int(os.environ.get("HEAVYLIFT_TEST_EXAMPLES", "40"))
 QUEUE = "q"
 TICK = 50_000  # ms; every duration below is a multiple, and a priority step (60 s) never is
 LEASE, KEEP, KEEP_FAILED = 2 * TICK, 10 * TICK, 12 * TICK
@@ -475,6 +477,6 @@ def test_any_order_of_any_verbs_loses_no_job_and_counts_right(machine: type[Stor
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=EXAMPLES, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

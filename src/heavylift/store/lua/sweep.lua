@@ -81,7 +81,7 @@ for _, list in ipairs(leaving) do
 end
 keep_meta()
 
-local more = #expired == limit
+local more = buried > 0 -- they may be too many now
 for _, list in ipairs(leaving) do
   more = more or #list == limit
 end
