@@ -35,7 +35,9 @@ from heavylift import Context, Reject, handler
 
 
 @handler
-async def echo(text: str, times: int = 1, shout: bool = False, timeout: str = "none", mode: Literal["a", "b"] = "a") -> dict:
+async def echo(
+    text: str, times: int = 1, shout: bool = False, timeout: str = "none", mode: Literal["a", "b"] = "a"
+) -> dict:
     """Say it again.
 
     Example: heavylift enqueue echo hello --times 2 --wait
@@ -100,7 +102,7 @@ def copy(source: str) -> str:
 '''
 
 
-def environment(more: Mapping[str, str] = {}) -> dict[str, str]:  # noqa: B006 - never changed
+def environment(more: Mapping[str, str] = {}) -> dict[str, str]:
     """That of the tests, without anybody's settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("HEAVYLIFT_", "REDIS_URL"))}
     for name in ("COLUMNS", "NO_COLOR", "FORCE_COLOR", "VIRTUAL_ENV"):

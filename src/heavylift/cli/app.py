@@ -42,7 +42,8 @@ VersionOption = Annotated[
 ]
 
 EPILOG = (
-    "Exit codes: 0 fine · 1 a job failed, or Redis refused · 2 wrong input · 69 Redis cannot be reached · 130 interrupted"
+    "Exit codes: 0 fine · 1 a job failed, or Redis refused · 2 wrong input · 69 Redis cannot be reached · "
+    "130 interrupted"
 )
 
 

@@ -105,7 +105,7 @@ class Asked:
         return from_json(self.option, answer) if self.json else answer
 
     def _help(self) -> str:
-        """What the docstring says, and the default: it is shown, not passed on, so that the one of the worker counts."""
+        """What the docstring says, and the default: shown, not passed on: that of the worker counts."""
         text, value = escape(self.parameter.help), self.parameter.default
         if self.parameter.required or value in (None, False):
             return text
@@ -185,5 +185,3 @@ def relocated(text: str, root: Path, here: Path | None = None) -> str:
         return text
     resolved = Path(path.parent.resolve(), path.name)
     return resolved.relative_to(root).as_posix() if resolved.is_relative_to(root) else text
-
-

@@ -55,7 +55,7 @@ class Board:
 
     Attributes:
         most: lines shown at once. The longest-running come first.
-        total: how many jobs there will be, if that is known; shows a bar for all of them when they are more than `most`.
+        total: how many jobs there will be, if that is known; a bar shows all of them when they are more than `most`.
         keep_ended: lines stay when their jobs have ended, and waiting ones are shown (for few jobs, known beforehand).
         summary: a last line, made anew for each frame.
     """
@@ -120,7 +120,9 @@ class Board:
         grid = Table.grid(padding=(0, 1))
         failed = self.ended.get(State.FAILED, 0)
         bar = ProgressBar(self.total or 1, done, width=max(10, min(40, width - 30)), style="grey30")
-        said = Text.assemble(f"{done:,}", (f" of {self.total:,}", "dim"), (f"  {failed:,} failed" if failed else "", "red"))
+        said = Text.assemble(
+            f"{done:,}", (f" of {self.total:,}", "dim"), (f"  {failed:,} failed" if failed else "", "red")
+        )
         grid.add_row(Text("  all"), bar, said)
         return grid
 
@@ -140,9 +142,19 @@ def _grid(rows: list[Row], width: int, spinner: Spinner) -> Table:
         columns.append(Column(width=notes, no_wrap=True, overflow="ellipsis"))
     grid = Table.grid(*columns, padding=(0, 1))
     for row in rows:
-        cells = [spinner if row.running else _mark(row), Text(row.label), _bar(row, bar), _part(row), Text(duration(row.seconds), style="dim")]
+        cells = [
+            spinner if row.running else _mark(row),
+            Text(row.label),
+            _bar(row, bar),
+            _part(row),
+            Text(duration(row.seconds), style="dim"),
+        ]
         if notes >= 10:
-            cells.append(Text(row.note or ("" if row.running else row.state), style="dim" if row.state != State.FAILED else "red"))
+            cells.append(
+                Text(
+                    row.note or ("" if row.running else row.state), style="dim" if row.state != State.FAILED else "red"
+                )
+            )
         grid.add_row(*cells)
     return grid
 
@@ -156,7 +168,9 @@ def _bar(row: Row, width: int) -> RenderableType:
         return ProgressBar(1, 1, width=width, finished_style="green")
     pulse = row.running and row.fraction is None
     shown = "red" if row.state == State.FAILED else "cyan"
-    return ProgressBar(1, row.fraction or 0, width=width, pulse=pulse, style="grey30", complete_style=shown, pulse_style="cyan")
+    return ProgressBar(
+        1, row.fraction or 0, width=width, pulse=pulse, style="grey30", complete_style=shown, pulse_style="cyan"
+    )
 
 
 def _part(row: Row) -> Text:

@@ -14,7 +14,6 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-
 from heavylift.cli import asking
 from heavylift.cli.exits import BAD_INPUT
 from heavylift.cli.session import JsonOption, Session, command, with_options
@@ -68,10 +67,11 @@ def enqueue(
 def application(name: str, registry: Registry) -> typer.Typer:
     """A typer application for one handler; for a name that no code is here for, one that takes `--args`."""
     found = registry.get(name)
+    first: asking.Asked | None = None
+    others: list[asking.Asked] = []
     own = list(inspect.signature(_job_options, eval_str=True).parameters.values())
     if found is None:
         text = f"No handler named {name} is loaded here. Say its arguments and queue: --args '{...}' --queue NAME"
-        first, others = None, []
     else:
         text = _help(found)
         first, others = asking.ask_for(found, _taken(own))
@@ -91,21 +91,59 @@ def application(name: str, registry: Registry) -> typer.Typer:
 
 
 def _job_options(
-    delay: Annotated[float | None, typer.Option(metavar="S", help="Not before so many seconds.", rich_help_panel=PANEL)] = None,
-    at: Annotated[datetime | None, typer.Option(help="Not before this time, in this machine's zone.", rich_help_panel=PANEL)] = None,
-    priority: Annotated[int | None, typer.Option(metavar="N", help="Lower goes first; 0 if not said.", rich_help_panel=PANEL)] = None,
-    queue: Annotated[str | None, typer.Option(metavar="NAME", help="Another queue than the handler's.", rich_help_panel=PANEL)] = None,
-    id: Annotated[str | None, typer.Option(metavar="ID", help="Its id; a job of this id that is there already is left as it is.", rich_help_panel=PANEL)] = None,
-    key: Annotated[str | None, typer.Option(metavar="KEY", help="What limits per key count by.", rich_help_panel=PANEL)] = None,
-    group: Annotated[str | None, typer.Option(metavar="GROUP", help="What limits per group count by.", rich_help_panel=PANEL)] = None,
-    expires: Annotated[float | None, typer.Option(metavar="S", help="Not run at all if not started within so many seconds.", rich_help_panel=PANEL)] = None,
-    retries: Annotated[int | None, typer.Option(metavar="N", help="Tries after the first.", rich_help_panel=PANEL)] = None,
-    timeout: Annotated[float | None, typer.Option(metavar="S", help="Seconds an attempt may take.", rich_help_panel=PANEL)] = None,
-    keep: Annotated[float | None, typer.Option(metavar="S", help="Seconds it is kept once it has ended.", rich_help_panel=PANEL)] = None,
-    tag: Annotated[list[str] | None, typer.Option(metavar="TAG", help="A word to find it by; may be repeated.", rich_help_panel=PANEL)] = None,
-    correlation_id: Annotated[str | None, typer.Option(metavar="ID", help="Goes along into logs and events.", rich_help_panel=PANEL)] = None,
-    arg: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="An argument whose name is also that of an option.", rich_help_panel=PANEL)] = None,
-    args: Annotated[str | None, typer.Option(metavar="JSON", help="All arguments as one JSON object.", rich_help_panel=PANEL)] = None,
+    delay: Annotated[
+        float | None, typer.Option(metavar="S", help="Not before so many seconds.", rich_help_panel=PANEL)
+    ] = None,
+    at: Annotated[
+        datetime | None, typer.Option(help="Not before this time, in this machine's zone.", rich_help_panel=PANEL)
+    ] = None,
+    priority: Annotated[
+        int | None, typer.Option(metavar="N", help="Lower goes first; 0 if not said.", rich_help_panel=PANEL)
+    ] = None,
+    queue: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Another queue than the handler's.", rich_help_panel=PANEL)
+    ] = None,
+    id: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID", help="Its id; a job of this id that is there already is left as it is.", rich_help_panel=PANEL
+        ),
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(metavar="KEY", help="What limits per key count by.", rich_help_panel=PANEL)
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(metavar="GROUP", help="What limits per group count by.", rich_help_panel=PANEL)
+    ] = None,
+    expires: Annotated[
+        float | None,
+        typer.Option(metavar="S", help="Not run at all if not started within so many seconds.", rich_help_panel=PANEL),
+    ] = None,
+    retries: Annotated[
+        int | None, typer.Option(metavar="N", help="Tries after the first.", rich_help_panel=PANEL)
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option(metavar="S", help="Seconds an attempt may take.", rich_help_panel=PANEL)
+    ] = None,
+    keep: Annotated[
+        float | None, typer.Option(metavar="S", help="Seconds it is kept once it has ended.", rich_help_panel=PANEL)
+    ] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TAG", help="A word to find it by; may be repeated.", rich_help_panel=PANEL),
+    ] = None,
+    correlation_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="Goes along into logs and events.", rich_help_panel=PANEL)
+    ] = None,
+    arg: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE", help="An argument whose name is also that of an option.", rich_help_panel=PANEL
+        ),
+    ] = None,
+    args: Annotated[
+        str | None, typer.Option(metavar="JSON", help="All arguments as one JSON object.", rich_help_panel=PANEL)
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", "-w", help="Show their progress and their results.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -138,7 +176,9 @@ def requests(
         if given["args"] is None:
             known = ", ".join(handler.name for handler in registry.handlers) or "none"
             raise InvalidArgument(
-                "HANDLER", name, f"is not loaded here (known: {known}); if its code is elsewhere, give --args and --queue"
+                "HANDLER",
+                name,
+                f"is not loaded here (known: {known}); if its code is elsewhere, give --args and --queue",
             )
         return [JobSpec(name, common, given["queue"] or "default")]
     first, others = asking.ask_for(found, ())
@@ -179,5 +219,3 @@ def _help(found: Handler[..., Any]) -> str:
 
 def _doc(found: Handler[..., Any]) -> str:
     return inspect.cleandoc(found.function.__doc__ or "")
-
-

@@ -1,4 +1,4 @@
-"""What `heavylift enqueue` does once it knows the requests: put them in, show how they get on, and what came of them."""
+"""What `heavylift enqueue` does once it knows the requests: put them in, show how they get on, and what came of it."""
 
 from __future__ import annotations
 
@@ -130,10 +130,14 @@ def results(jobs: Sequence[Job[Any]], records: Sequence[JobRecord | None], label
     for job in jobs:
         record = by_id.get(job.id)
         if record is None:
-            table.add_row(job.id, labels[job.id], Text("gone", style="yellow"), "", Text("removed before it could be read"))
+            table.add_row(
+                job.id, labels[job.id], Text("gone", style="yellow"), "", Text("removed before it could be read")
+            )
             continue
         good = record.state == State.COMPLETED
-        said = output.compact(record.result, 120) if good else f"{record.reason or ''}: {last_words(record)}".strip(": ")
+        said = (
+            output.compact(record.result, 120) if good else f"{record.reason or ''}: {last_words(record)}".strip(": ")
+        )
         table.add_row(
             Text(job.id, style="dim"),
             Text(labels[job.id]),

@@ -55,7 +55,17 @@ def listing(
     if not found:
         session.out.print("no dead letters", style="dim")
         return
-    table = output.table("id", "failed", "handler", "queue", "reason", "starts", "what was said", right=("starts",), whole=("failed", "reason"))
+    table = output.table(
+        "id",
+        "failed",
+        "handler",
+        "queue",
+        "reason",
+        "starts",
+        "what was said",
+        right=("starts",),
+        whole=("failed", "reason"),
+    )
     for record in found:
         table.add_row(
             Text(record.id, style="bold"),
@@ -94,7 +104,9 @@ def replay(
     if json:
         output.json_line({"replayed": count})
     else:
-        session.out.print(Text(f"{count:,} job{'' if count == 1 else 's'} back in line", style="green" if count else "dim"))
+        session.out.print(
+            Text(f"{count:,} job{'' if count == 1 else 's'} back in line", style="green" if count else "dim")
+        )
 
 
 def last_words(record: JobRecord) -> str:

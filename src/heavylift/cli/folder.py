@@ -23,7 +23,6 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-
 from heavylift.cli.whole import is_whole
 from heavylift.errors import InvalidArgument, Reject
 from heavylift.handler import Handler
@@ -31,6 +30,7 @@ from heavylift.job import JobSpec
 from heavylift.registry import Registry
 
 TEMPORARY = (".tmp", ".temp", ".part", ".partial", ".crdownload", ".download", ".swp", ".filepart", "~")
+
 
 @dataclass(frozen=True)
 class Watched:

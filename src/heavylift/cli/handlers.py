@@ -31,14 +31,20 @@ def handlers(
             output.json_line(_facts(found))
         return
     if not registry.handlers:
-        session.out.print(f"no handlers in {session.settings.root}/handlers; `heavylift init .` writes two", style="dim")
+        session.out.print(
+            f"no handlers in {session.settings.root}/handlers; `heavylift init .` writes two", style="dim"
+        )
         return
-    table = output.table("handler", "lane", "queue", "timeout", "takes", "what it does", whole=("handler", "lane", "queue", "timeout"))
+    table = output.table(
+        "handler", "lane", "queue", "timeout", "takes", "what it does", whole=("handler", "lane", "queue", "timeout")
+    )
     for found in registry.handlers:
         timeout = output.duration(found.options.timeout) or "none"
         takes = ", ".join(p.name if p.required else f"[{p.name}]" for p in found.parameters)
         lane = Text(found.lane, style="cyan" if found.lane == "cpu" else "default")
-        table.add_row(Text(found.name, style="bold"), lane, found.queue, timeout, Text(takes), Text(found.summary, "dim"))
+        table.add_row(
+            Text(found.name, style="bold"), lane, found.queue, timeout, Text(takes), Text(found.summary, "dim")
+        )
     session.out.print(table)
 
 

@@ -65,7 +65,9 @@ def _facts(record: JobRecord) -> Table:
         waited = output.took(record.enqueued_at, record.started_at)
         facts.add_row("started", _moment(record.started_at, f"waited {waited}"))
     if record.finished_at:
-        facts.add_row("ended", _moment(record.finished_at, f"took {output.took(record.started_at, record.finished_at)}"))
+        facts.add_row(
+            "ended", _moment(record.finished_at, f"took {output.took(record.started_at, record.finished_at)}")
+        )
     if record.worker and record.state == State.ACTIVE:
         facts.add_row("worker", record.worker)
     if record.progress is not None and record.state not in (State.COMPLETED, State.WAITING):
@@ -98,7 +100,16 @@ def _options(record: JobRecord) -> str:
 
 
 def _attempts(attempts: Any) -> Table:
-    table = output.table("attempt", "started", "took", "came to", "what was said", "worker", right=("attempt",), whole=("started", "took", "came to"))
+    table = output.table(
+        "attempt",
+        "started",
+        "took",
+        "came to",
+        "what was said",
+        "worker",
+        right=("attempt",),
+        whole=("started", "took", "came to"),
+    )
     for one in attempts:
         good = one.cause == "completed"
         said = ": ".join(part for part in (one.error, one.message) if part)

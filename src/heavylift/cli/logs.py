@@ -21,6 +21,7 @@ def configure(console: Console, level: str = "info") -> None:
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if console.is_terminal else "iso", utc=not console.is_terminal),
     ]
     last: list[Any]
+    write: _Above | _Lines
     if console.is_terminal:
         last = [structlog.dev.ConsoleRenderer(colors=not console.no_color, pad_event_to=0)]
         write = _Above(console)
@@ -69,5 +70,8 @@ class _Forward(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Pass it on under its logger's name."""
         structlog.get_logger("heavylift").log(
-            record.levelno, record.getMessage(), logger=record.name, **({"exc_info": record.exc_info} if record.exc_info else {})
+            record.levelno,
+            record.getMessage(),
+            logger=record.name,
+            **({"exc_info": record.exc_info} if record.exc_info else {}),
         )

@@ -1,7 +1,7 @@
 """`--reload`: the worker as a child process that is started anew whenever code changes. For development.
 
-The whole process is renewed, not only its modules: the processes of the cpu lane are forked from one that has loaded the
-handlers, and there is no way to make it forget them. The old worker is told to end first, so that running jobs may
+The whole process is renewed, not only its modules: the processes of the cpu lane are forked from one that has loaded
+the handlers, and there is no way to make it forget them. The old worker is told to end first, so that running jobs may
 finish or go back to their place.
 """
 

@@ -127,7 +127,7 @@ def with_options(fn: Callable[..., Any], own: list[inspect.Parameter]) -> Callab
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
         for name, annotation in _SHARED.items()
     ]
-    del run.__wrapped__  # type: ignore[attr-defined]  # typer would read the options of the function itself
+    del run.__wrapped__  # typer would read the options of the function itself
     run.__annotations__ = {}
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return run

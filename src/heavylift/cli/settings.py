@@ -32,7 +32,12 @@ def settings(session: Session, json: JsonOption = False) -> None:
         if json:
             output.json_line({"name": f.name, "value": value, "source": source, "help": helps.get(f.name, "")})
         style = "dim" if source == "default" else "default"
-        table.add_row(Text(f.name, style="bold"), Text("" if value is None else str(value)), Text(source, style=style), Text(helps.get(f.name, ""), "dim"))
+        table.add_row(
+            Text(f.name, style="bold"),
+            Text("" if value is None else str(value)),
+            Text(source, style=style),
+            Text(helps.get(f.name, ""), "dim"),
+        )
     if not json:
         session.out.print(table)
 

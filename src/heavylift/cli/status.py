@@ -77,7 +77,9 @@ def _queues(queues: Any) -> Table:
 
 
 def _workers(workers: Any) -> Table:
-    table = output.table("worker", "version", "up", "busy", "queues", "seen", right=("busy",), whole=("version", "up", "seen"))
+    table = output.table(
+        "worker", "version", "up", "busy", "queues", "seen", right=("busy",), whole=("version", "up", "seen")
+    )
     for worker in workers:
         busy = sum(int(lane.get("busy", 0)) for lane in worker.lanes.values())
         name = Text(f"{worker.host} {worker.pid}", style="bold")

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import typer
 
-
 from heavylift.cli.session import Session, command
 from heavylift.errors import InvalidArgument
 
@@ -100,7 +99,9 @@ def parse_queues(text: str | None) -> dict[str, int] | None:
     for part in text.split(","):
         name, equals, weight = part.strip().partition("=")
         if not name or (equals and not weight.strip().isdigit()):
-            raise InvalidArgument("--queues", text, "give NAME or NAME=WEIGHT with commas between, as critical=5,default=1")
+            raise InvalidArgument(
+                "--queues", text, "give NAME or NAME=WEIGHT with commas between, as critical=5,default=1"
+            )
         found[name] = int(weight) if equals else 1
     return found
 
@@ -111,5 +112,3 @@ def _can_watch() -> bool:
     except ImportError:
         return False
     return bool(watchfiles)
-
-
