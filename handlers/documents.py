@@ -64,6 +64,8 @@ def report_target(source: str) -> str:
 def report(ctx: Context, source: str, target: str | None = None, title: Title | None = None) -> Report:
     """Make a PDF report from a table: figures, charts, a summary, and all rows. Running it twice gives the same file.
 
+    Example: heavylift enqueue report samples/sales.csv --wait
+
     Args:
         source: a CSV or JSON file, relative to the project's root.
         target: the PDF to write; <folder>/out/<name>.pdf if not given.

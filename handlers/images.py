@@ -86,6 +86,8 @@ def resize(
     the image is laid on white). Of the other metadata only author and copyright stay. Of several frames the first
     is taken.
 
+    Example: heavylift enqueue resize samples/*.jpg --width 800 --wait
+
     Args:
         source: the image, relative to the project's root.
         width: in pixels.
