@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +70,16 @@ def test_every_example_of_the_how_to_runs(page: Page) -> None:
 def test_every_link_of_a_page_leads_somewhere(file: Path) -> None:
     missing = [link for link in LINK.findall(file.read_text()) if not (file.parent / link).exists()]
     assert not missing
+
+
+def test_every_setting_is_in_the_reference() -> None:
+    page = (REPOSITORY / "docs/reference/settings.md").read_text()
+    assert re.findall(r"^\| `(\w+)`", page, re.MULTILINE) == [field.name for field in fields(Settings)]
+
+
+def test_every_command_is_in_the_reference() -> None:
+    page = (REPOSITORY / "docs/reference/cli.md").read_text()
+    shown = subprocess.run([sys.executable, "-m", "heavylift", "--help"], capture_output=True, text=True, check=True)
+    commands = re.findall(r"^[│|] (\w+)  ", shown.stdout.partition("Commands")[2], re.MULTILINE)
+    assert len(commands) > 10
+    assert [command for command in commands if f"`heavylift {command}" not in page] == []
