@@ -18,6 +18,7 @@ _HOMES = {
     "HandlerError": "errors",
     "HeavyliftError": "errors",
     "InvalidJob": "errors",
+    "Job": "client",
     "JobCancelled": "errors",
     "JobFailed": "errors",
     "JobSpec": "job",

@@ -1,5 +1,6 @@
 from heavylift.client import AsyncClient as AsyncClient
 from heavylift.client import Client as Client
+from heavylift.client import Job as Job
 from heavylift.context import Context as Context
 from heavylift.errors import HandlerError as HandlerError
 from heavylift.errors import HeavyliftError as HeavyliftError

@@ -6,7 +6,7 @@ Each line carries the refusal it must meet, for either checker; a refusal that n
 
 from __future__ import annotations
 
-from heavylift import Context, JobSpec, Retry, handler
+from heavylift import Client, Context, Job, JobSpec, Retry, handler
 from tests.typing.handlers import Size, asynchronous, nothing, plain, with_context, with_options
 
 # A job's arguments are those of its handler.
@@ -38,6 +38,21 @@ handler(7)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue,rep
 number: JobSpec[int] = plain.job("a.jpg", 800)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
 size: Size = plain.job("a.jpg", 800)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
 plain("a.jpg", 800)["depth"]  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
+
+
+# What is enqueued is a request, with options that exist, and its job's result has its type.
+def producing(client: Client) -> None:
+    client.enqueue(plain)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.enqueue(plain("a.jpg", 800))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.enqueue("plain", {"source": "a.jpg"})  # type: ignore[call-arg,arg-type]  # pyright: ignore[reportCallIssue]
+    client.enqueue(nothing.job(), dealy=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    client.enqueue(nothing.job(), delay="3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.enqueue(nothing.job(), at=3600)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.enqueue(nothing.job(), priority=1.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    words: str = client.enqueue(asynchronous.job("a")).result()  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    job: Job[int] = client.enqueue(plain.job("a", 1))  # type: ignore[arg-type]  # pyright: ignore[reportAssignmentType]
+    print(words, job)
+
 
 # A handler and a request do not change.
 plain.queue = "other"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
