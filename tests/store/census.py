@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import redis
 
-from heavylift.store.keys import Keys
+from heavylift.store.keys import JOB_FIELDS, META_FIELDS, Keys
 
 SETS = {"delayed": "delayed", "blocked": "blocked", "active": "locks"} | {
     s: s for s in ("completed", "failed", "cancelled")
@@ -87,6 +88,10 @@ def check(census: Census) -> None:
         if "expires" in job and job["state"] in ("waiting", "delayed") and "starts" not in job
     }
     assert set(census.of("expiring")) == expiring, "jobs that have not started and may expire"
+    fields = {re.sub(r"(?<=^attempt:)\d+$", "<n>", name) for job in census.jobs.values() for name in job}
+    assert fields <= JOB_FIELDS.keys(), "every field of a job is documented"
+    kinds = {re.sub(r"(?<=^limit:)[^/]+", "<group>", re.sub(r"(?<=^keep:).*", "<state>", name)) for name in census.meta}
+    assert kinds <= META_FIELDS.keys(), "every field of meta is documented"
     _check_limits(census)
 
 

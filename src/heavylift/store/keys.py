@@ -156,3 +156,51 @@ class Common:
     def worker_channel(self, worker: str) -> str:
         """channel: messages for one worker, words with spaces between: `wake <queue>`, `cancel <queue> <id>`."""
         return f"{self.prefix}:worker:{worker}"
+
+
+JOB_FIELDS = {
+    "state": "`waiting` `delayed` `blocked` `active` `completed` `failed` `cancelled`",
+    "spec": "the envelope, written once by the producer; scripts never look into it",
+    "handler": "name of the handler, as in the envelope",
+    "nonce": "of the enqueue call and the job's place in it: tells a repeated call from a duplicate id",
+    "enqueued_at": "when it came (ms)",
+    "prio": "priority, if not 0",
+    "group": "for limits, if named; else its handler is its group",
+    "key": "for limits, if named",
+    "expires": "not started by then (ms), it becomes a dead letter",
+    "keep": "how long it is kept once ended (ms), if said",
+    "due": "when a delayed job is, or was, due (ms)",
+    "path": "the line it stands in, or stood in when it was taken: `<group>/<key>`, or empty",
+    "rank": "its place in that line when it was taken",
+    "token": "of the lock: `<worker>.<number of its claim>`, after a takeover `<worker>.t<number>`; else empty",
+    "worker": "who holds it, or held it last",
+    "started_at": "when its last start was (ms)",
+    "finished_at": "when it ended (ms)",
+    "starts": "times it was claimed",
+    "attempts": "failures of the handler itself",
+    "crashes": "times its process or worker died under it",
+    "interruptions": "times it was taken away through no fault of its own",
+    "unknown": "times it was claimed by a worker that does not know its handler",
+    "attempt:<n>": "JSON: how start n ended; the last 20 are kept",
+    "progress": "JSON: the last progress",
+    "checkpoint": "JSON: the last state the handler saved",
+    "result": "JSON: what the handler returned",
+    "reason": "why it is a dead letter",
+    "cancel": "1: it was asked to stop while it ran",
+}
+"""Fields of a job's hash. A field that says nothing is not there."""
+
+META_FIELDS = {
+    "paused": "1 while no jobs are given out",
+    "rank": "the last rank given (us)",
+    "step": "waiting that one unit of priority is worth (us); 60,000,000 if not there, 7e12 at most",
+    "mode": "`lines` while some group or key is limited: jobs stand in lines by path",
+    "lined": 'jobs waiting in lines other than the one of path ""',
+    "limit": "most jobs of the queue that run at once",
+    "limit:<group>": "most jobs of the group that run at once",
+    "limit:<group>/*": "most jobs of each key of the group that run at once",
+    "limits": "how many groups or keys are limited",
+    "keep:<state>": "how long jobs that ended in this state are kept (ms)",
+    "stale": "settlements refused because their token was not the job's any more",
+}
+"""Fields of a queue's `meta`."""
