@@ -51,6 +51,13 @@ class InvalidResult(InvalidArgument):
     """What a handler returned cannot be stored: it is not JSON, or larger than `max_result`. No retry helps."""
 
 
+class ClientClosed(HeavyliftError):
+    """The client was closed by one thread or task while another waited for something with it."""
+
+    def __init__(self) -> None:
+        super().__init__("the client was closed meanwhile")
+
+
 class HandlerError(InvalidArgument):
     """A handler cannot be declared or loaded as it is written."""
 

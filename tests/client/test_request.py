@@ -137,5 +137,5 @@ def test_arguments_above_the_limit_are_refused() -> None:
 
 @pytest.mark.parametrize("wrong", [lambda: None, "resize", None, {"handler": "resize"}])
 def test_something_else_than_a_request_is_refused(wrong: Any) -> None:
-    with pytest.raises(InvalidJob, match="handler.job"):
+    with pytest.raises(InvalidJob, match=r"handler\.job"):
         make(wrong)

@@ -13,7 +13,15 @@ from heavylift.client import Client
 from heavylift.client.operations import Operations
 from heavylift.client.plan import Ask, Hear, Listen, Running
 from heavylift.client.watching import Mark
-from heavylift.errors import InvalidArgument, JobCancelled, JobFailed, JobNotFound, ResultTimeout, Unavailable
+from heavylift.errors import (
+    ClientClosed,
+    InvalidArgument,
+    JobCancelled,
+    JobFailed,
+    JobNotFound,
+    ResultTimeout,
+    Unavailable,
+)
 from heavylift.job import JobSpec, Reason, State
 from heavylift.store.jobs import Jobs
 from tests.client.conftest import MakeClient, settings
@@ -112,9 +120,7 @@ def test_a_job_that_is_removed_while_somebody_waits_is_not_found(
         waits.result(5)
 
 
-def test_a_retry_is_no_end(
-    client: Any, any_server: Server, hand: Hand, aside: Callable[..., Future[Any]]
-) -> None:
+def test_a_retry_is_no_end(client: Any, any_server: Server, hand: Hand, aside: Callable[..., Future[Any]]) -> None:
     job = client.enqueue(SPEC)
     waits = aside(job.result, 30)
     listening(any_server)
@@ -219,16 +225,16 @@ def test_a_cut_subscription_is_mended_and_the_result_still_comes(
 def test_results_come_while_nobody_may_subscribe(
     make_client: MakeClient, url: str, any_server: Server, hand: Hand, aside: Callable[..., Future[Any]]
 ) -> None:
-    """An ACL that allows no channels: the state is read every so often instead."""
-    any_server.command("ACL", "SETUSER", "mute", "on", ">word", "~*", "+@all", "resetchannels")
+    """The state is read every so often instead."""
+    any_server.command("ACL", "SETUSER", "deaf", "on", ">word", "~*", "&*", "+@all", "-subscribe")
     try:
-        client = make_client(url.replace("unix://", "unix://mute:word@"))
+        client = make_client(url.replace("unix://", "unix://deaf:word@"))
         job = client.enqueue(SPEC)
         waits = aside(job.result, 30)
         hand.complete(hand.claim(), "polled")
         assert waits.result(10) == "polled"
     finally:
-        any_server.command("ACL", "DELUSER", "mute")
+        any_server.command("ACL", "DELUSER", "deaf")
 
 
 def test_a_server_that_restarts_while_somebody_waits_costs_nothing(
@@ -271,6 +277,21 @@ def test_many_who_wait_share_one_subscribed_connection(url: str, any_server: Ser
         assert hand.do_all(result="done") == 40
         assert [wait.result(10) for wait in waits] == ["done"] * 40
         wait_until("nothing is listened to", lambda: not any_server.command("PUBSUB", "CHANNELS", "*job:*"))
+
+
+def test_closing_the_client_ends_the_waits(client: Any, any_server: Server, aside: Callable[..., Future[Any]]) -> None:
+    waits = aside(client.enqueue(SPEC).result, 30)
+    listening(any_server)
+    client.close()
+    with pytest.raises(ClientClosed):
+        waits.result(5)
+
+
+def test_a_closed_client_connects_again_when_it_is_used(client: Any) -> None:
+    job = client.enqueue(SPEC)
+    client.close()
+    client.close()
+    assert job.state() == State.WAITING
 
 
 def test_a_listener_that_nobody_needs_ends_with_its_client(url: str, any_server: Server) -> None:

@@ -12,7 +12,7 @@ from heavylift.client.inbox import LoopInbox
 from heavylift.client.listener import Listener
 from heavylift.client.plan import Ask, Hear, Listen, Pause, Plan, Running, Step, Tell
 from heavylift.client.session import CONNECTION, LISTENER
-from heavylift.errors import HeavyliftError, Unavailable
+from heavylift.errors import ClientClosed, HeavyliftError, Unavailable
 from heavylift.event import Event
 from heavylift.locate import Place
 from heavylift.store.async_connection import AsyncConnection
@@ -30,6 +30,7 @@ class AsyncSession:
         self._place = place
         self._guard = asyncio.Lock()
         self._sharing: AsyncSharing | None = None
+        self._closed = False
         self._listener = Listener(lambda: Channel(place.find(), name=LISTENER))
 
     async def run(self, plan: Plan[T]) -> T:
@@ -52,11 +53,14 @@ class AsyncSession:
                     going.answer(None)
                 else:
                     await self._do(going, going.step)
+        except ClientClosed:
+            return
         finally:
             going.close()
 
     async def close(self) -> None:
         """Close connections; end the listener's thread."""
+        self._closed = True
         await asyncio.to_thread(self._listener.close)
         sharing, self._sharing = self._sharing, None
         if sharing is not None:
@@ -88,12 +92,16 @@ class AsyncSession:
     async def _ask(self, calls: Sequence[Call[Any]]) -> list[Any]:
         sharing = self._sharing or await self._connect()
         answers = await sharing.round_trip(calls)
+        if self._closed:  # meanwhile: do not leave open what was closed
+            await sharing.close()
         if self._place.embedded and any(isinstance(answer, Unavailable) for answer in answers):
             await asyncio.to_thread(self._place.find)
         return answers
 
     async def _connect(self) -> AsyncSharing:
         async with self._guard:
+            if self._closed:
+                raise ClientClosed
             if self._sharing is None:
                 target = await asyncio.to_thread(self._place.find) if self._place.embedded else self._place.find()
                 self._sharing = AsyncSharing(AsyncConnection(target, name=CONNECTION))

@@ -18,10 +18,15 @@ LIMIT = 10_000
 
 
 class Mark(Enum):
-    """What a box says beside messages. `LIVE`: from here on everything is heard, so read the state now."""
+    """What a box says beside messages.
+
+    `LIVE`: from here on everything is heard, so read the state now. `LOST`: nothing is heard until it is `LIVE` again.
+    `CLOSED`: nothing will be heard any more.
+    """
 
     LIVE = "live"
     LOST = "lost"
+    CLOSED = "closed"
 
 
 Heard: TypeAlias = bytes | Mark

@@ -53,6 +53,7 @@ class Listener:
         """Put into `box` what is said on channels and patterns; `LIVE` comes once all of it is in force."""
         with self._guard:
             if self._closed:
+                box.put(Mark.CLOSED)
                 return
             self._change("SUBSCRIBE", [name for name in channels if self._add(name, box)])
             self._change("PSUBSCRIBE", [name for name in patterns if self._add(name, box)])
@@ -77,12 +78,15 @@ class Listener:
                 self._wake()
 
     def close(self) -> None:
-        """End the thread and the connection."""
+        """End the thread and the connection; every box is told."""
         with self._guard:
             self._closed = True
+            boxes = list(self._joined)
             thread = self._thread
             if self._nudge is not None:
                 self._nudge.set()
+        for box in boxes:
+            box.put(Mark.CLOSED)
         if thread is not None and thread is not threading.current_thread():
             thread.join(5.0)
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from heavylift.client.inbox import ThreadInbox
 from heavylift.client.listener import Listener
 from heavylift.client.plan import Ask, Hear, Listen, Pause, Plan, Running, Step, Tell
-from heavylift.errors import HeavyliftError, Unavailable
+from heavylift.errors import ClientClosed, HeavyliftError, Unavailable
 from heavylift.event import Event
 from heavylift.locate import Place
 from heavylift.store.call import Call
@@ -33,6 +33,7 @@ class Session:
         self._place = place
         self._guard = threading.Lock()
         self._sharing: Sharing | None = None
+        self._closed = False
         self._listener = Listener(lambda: Channel(place.find(), name=LISTENER))
 
     def run(self, plan: Plan[T]) -> T:
@@ -55,6 +56,8 @@ class Session:
                     going.answer(None)
                 else:
                     self._do(going, going.step)
+        except ClientClosed:
+            return
         finally:
             going.close()
 
@@ -62,6 +65,7 @@ class Session:
         """Close connections; end the listener's thread."""
         self._listener.close()
         with self._guard:
+            self._closed = True
             sharing, self._sharing = self._sharing, None
         if sharing is not None:
             sharing.close()
@@ -92,12 +96,16 @@ class Session:
     def _ask(self, calls: Sequence[Call[Any]]) -> list[Any]:
         sharing = self._sharing or self._connect()
         answers = sharing.round_trip(calls)
+        if self._closed:  # meanwhile: do not leave open what was closed
+            sharing.close()
         if self._place.embedded and any(isinstance(answer, Unavailable) for answer in answers):
             self._place.find()  # whoever left last may have stopped the project's own server: start it again
         return answers
 
     def _connect(self) -> Sharing:
         with self._guard:
+            if self._closed:
+                raise ClientClosed
             if self._sharing is None:
                 self._sharing = Sharing(Connection(self._place.find(), name=CONNECTION))
             return self._sharing

@@ -16,7 +16,7 @@ from msgspec import DecodeError
 from heavylift.client.inbox import Heard, Mark
 from heavylift.client.jobwatch import JobWatch
 from heavylift.client.plan import Hear, Listen, Plan, Tell, ask_all, or_raise
-from heavylift.errors import Busy, Unavailable
+from heavylift.errors import Busy, ClientClosed, Unavailable
 from heavylift.event import Event, decode
 from heavylift.job import JobRecord
 from heavylift.store.call import Call
@@ -174,7 +174,7 @@ def confirmed(box: Any, clock: Clock) -> Plan[list[Heard]]:
     """Wait until listening is confirmed, not for ever; what was heard by then."""
     got: list[Heard] = []
     give_up = time.monotonic() + CONFIRM
-    while Mark.LIVE not in got and Mark.LOST not in got:
+    while not any(isinstance(item, Mark) for item in got):
         wait = clock.wait_at_most(give_up - time.monotonic())
         if wait == 0:
             break
@@ -184,8 +184,14 @@ def confirmed(box: Any, clock: Clock) -> Plan[list[Heard]]:
 
 
 def note(heard: Iterable[Heard], clock: Clock) -> None:
-    """Have the clock know whether anything can be heard."""
+    """Have the clock know whether anything can be heard.
+
+    Raises:
+        ClientClosed: nothing ever will be.
+    """
     for item in heard:
+        if item is Mark.CLOSED:
+            raise ClientClosed
         if isinstance(item, Mark):
             clock.mark(item)
 
