@@ -126,7 +126,7 @@ def results(jobs: Sequence[Job[Any]], records: Sequence[JobRecord | None], label
         jobs = [job for job in jobs if job.id not in completed]
         if not jobs:
             return Text(f"all {len(completed):,} completed", style="green")
-    table = output.table("id", "job", "state", "took", "result", right=("took",), whole=("state",))
+    table = output.table("id", "job", "state", "took", "result", right=("took",), whole=("id", "state"))
     for job in jobs:
         record = by_id.get(job.id)
         if record is None:

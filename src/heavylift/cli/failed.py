@@ -55,25 +55,13 @@ def listing(
     if not found:
         session.out.print("no dead letters", style="dim")
         return
-    table = output.table(
-        "id",
-        "failed",
-        "handler",
-        "queue",
-        "reason",
-        "starts",
-        "what was said",
-        right=("starts",),
-        whole=("failed", "reason"),
-    )
+    table = output.table("id", "failed", "handler", "reason", "what was said", whole=("id", "failed", "reason"))
     for record in found:
         table.add_row(
             Text(record.id, style="bold"),
             output.ago(record.finished_at),
             record.handler,
-            Text(record.queue, style="dim"),
             Text(record.reason or "", style="red"),
-            str(record.counters.starts),
             Text(last_words(record)),
         )
     session.out.print(table)

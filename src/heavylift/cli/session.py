@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
@@ -22,6 +23,9 @@ from heavylift.errors import InvalidArgument
 from heavylift.settings import Settings
 
 PANEL = "Everywhere"
+
+WIDE = 160
+"""Columns of what goes into a file or a pipe."""
 
 RedisOption = Annotated[
     str | None,
@@ -83,8 +87,8 @@ class Session:
 
     said: Said
     context: typer.Context
-    out: Console = field(default_factory=lambda: Console(highlight=False))
-    err: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
+    out: Console = field(default_factory=lambda: console())
+    err: Console = field(default_factory=lambda: console(stderr=True))
     closing: ExitStack = field(default_factory=ExitStack)
 
     @cached_property
@@ -102,6 +106,14 @@ class Session:
         if root is not None and not root.is_dir():
             raise InvalidArgument("--root", str(root), "is no folder")
         return Settings.load(redis_url=self.said.redis, prefix=self.said.prefix, root=root, **said)
+
+
+def console(stderr: bool = False) -> Console:
+    """A console that guesses nothing about what it prints. Where there is no terminal, lines may be long."""
+    made = Console(stderr=stderr, highlight=False)
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made.width = WIDE
+    return made
 
 
 def command(fn: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,0 +1,147 @@
+"""The commands that look and repair, from outside."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cli.harness import Project
+from tests.waiting import wait_until
+
+
+def enqueue(project: Project, *args: str) -> str:
+    (job,) = project.json("enqueue", *args)
+    return str(job["id"])
+
+
+def state(project: Project, id: str) -> str:
+    return str(project.json("job", id)[0]["state"])
+
+
+def failed_job(project: Project) -> str:
+    project.worker()
+    (record,) = project.json("enqueue", "fail", "broken", "--wait", code=1)
+    return str(record["id"])
+
+
+def test_status_shows_queues_workers_and_server(project: Project) -> None:
+    project.worker()
+    enqueue(project, "echo", "later", "--delay", "100")
+    (status,) = project.json("status")
+    (queue,) = [queue for queue in status["queues"] if queue["name"] == "default"]
+    assert (queue["lane"], queue["counts"]["delayed"], len(queue["workers"])) == ("io", 1, 1)
+    assert len(status["workers"]) == 1
+    shown = project.run("status").stdout
+    for word in ("default", "delayed", "worker", "clients"):
+        assert word in shown
+
+
+def test_status_of_nothing_is_no_error(project: Project) -> None:
+    done = project.run("status")
+    assert done.returncode == 0
+    assert "no queues yet" in done.stdout and "no worker is running" in done.stdout
+
+
+def test_status_says_that_nobody_serves_a_queue(project: Project) -> None:
+    enqueue(project, "echo", "one")
+    assert "none" in project.run("status").stdout
+
+
+def test_a_job_is_shown_with_its_attempts_log_and_traceback(project: Project) -> None:
+    shown = project.run("job", failed_job(project)).stdout
+    for text in ("failed", "exhausted", "ValueError: broken", "about to fail", "Traceback", "fail", "attempt"):
+        assert text in shown
+
+
+def test_dead_letters_are_listed_by_queue_reason_and_handler(project: Project) -> None:
+    id = failed_job(project)
+    assert [record["id"] for record in project.json("failed", "list", "--reason", "exhausted")] == [id]
+    assert [record["id"] for record in project.json("failed")] == [id]
+    assert project.json("failed", "list", "--reason", "poison") == []
+    assert project.json("failed", "list", "--queue", "cpu") == []
+    assert project.json("failed", "list", "--handler", "echo") == []
+    assert "ValueError: broken" in project.run("failed").stdout.replace("\n", " ")
+    assert "Traceback" in project.run("failed", "show", id).stdout
+
+
+@pytest.mark.parametrize("which", [["--all"], ["--reason", "exhausted"], ["--queue", "default"], ["ID"]])
+def test_dead_letters_are_replayed(project: Project, which: list[str]) -> None:
+    id = failed_job(project)
+    assert project.json("failed", "replay", *(id if word == "ID" else word for word in which)) == [{"replayed": 1}]
+    wait_until("it has failed again", lambda: state(project, id) == "failed")
+
+
+def test_replaying_nothing_in_particular_is_refused(project: Project) -> None:
+    assert project.run("failed", "replay").returncode == 2
+
+
+def test_a_waiting_job_is_cancelled(project: Project) -> None:
+    id = enqueue(project, "echo", "one")
+    assert project.json("cancel", id) == [{"id": id, "how": "cancelled"}]
+    assert state(project, id) == "cancelled"
+    assert project.json("cancel", id) == [{"id": id, "how": "ended"}]
+
+
+def test_a_running_job_is_asked_to_stop(project: Project) -> None:
+    project.worker()
+    id = enqueue(project, "hold", "job")
+    wait_until("it has begun", lambda: project.exists("job.began"))
+    assert project.json("cancel", id) == [{"id": id, "how": "asked"}]
+    wait_until("it is cancelled", lambda: state(project, id) == "cancelled")
+
+
+def test_a_delayed_job_is_promoted(project: Project) -> None:
+    id = enqueue(project, "echo", "one", "--delay", "100")
+    assert project.json("promote", id) == [{"id": id, "how": "promoted"}]
+    assert state(project, id) == "waiting"
+
+
+def test_a_job_is_removed(project: Project) -> None:
+    id = enqueue(project, "echo", "one")
+    assert project.json("remove", id) == [{"id": id, "how": "removed"}]
+    done = project.run("job", id)
+    assert done.returncode == 1
+    assert id in done.stderr
+
+
+def test_a_queue_is_paused_and_resumed(project: Project) -> None:
+    id = enqueue(project, "echo", "one")
+    project.json("pause", "default")
+    assert "paused" in project.run("status").stdout
+    project.worker("--queues", "default")
+    assert state(project, id) == "waiting"
+    assert project.json("resume", "default") == [{"queue": "default", "how": "resumed"}]
+    assert project.json("watch", id)[-1]["event"] == "completed"
+
+
+def test_a_job_is_watched_to_its_end(project: Project) -> None:
+    project.worker()
+    id = enqueue(project, "hold", "job")
+    wait_until("it has begun", lambda: project.exists("job.began"))
+    project.touch("job.go")
+    events = [event["event"] for event in project.json("watch", id)]
+    assert events[-1] == "completed"
+
+
+def test_a_queue_is_watched_for_a_while(project: Project) -> None:
+    enqueue(project, "echo", "one", "--delay", "100")
+    assert project.run("watch", "default", "--timeout", "0.2").returncode == 0
+
+
+def test_handlers_are_listed(project: Project) -> None:
+    (echo,) = [found for found in project.json("handlers") if found["name"] == "echo"]
+    assert (echo["lane"], echo["queue"], echo["parameters"][0]["help"]) == ("io", "default", "what to say.")
+    assert "Say it again." in project.run("handlers").stdout.replace("\n", " ")
+
+
+def test_settings_say_who_said_them(project: Project) -> None:
+    (project.folder / "heavylift.toml").write_text("places = 7\n")
+    found = {line["name"]: (line["value"], line["source"]) for line in project.json("settings", "--prefix", "other")}
+    assert found["places"] == (7, "heavylift.toml")
+    assert found["prefix"] == ("other", "command line")
+    assert found["redis_url"][1] == "HEAVYLIFT_REDIS_URL"
+    assert found["sweep"] == (5.0, "default")
+
+
+def test_settings_hide_the_password(project: Project) -> None:
+    shown = project.run("settings", "--redis", "redis://:secret@host:1/0").stdout
+    assert "secret" not in shown

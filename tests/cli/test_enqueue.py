@@ -1,0 +1,133 @@
+"""`heavylift enqueue`, from outside."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.cli.harness import Project
+
+
+def args_of(project: Project, id: str) -> Any:
+    (record,) = project.json("job", id)
+    return record["args"]
+
+
+def test_each_value_is_a_job_and_its_id_is_printed(project: Project) -> None:
+    done = project.run("enqueue", "echo", "one", "two", "--times", "2")
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.split()
+    assert args_of(project, first) == {"text": "one", "times": 2}
+    assert args_of(project, second) == {"text": "two", "times": 2}
+
+
+def test_what_is_not_said_is_left_to_the_function(project: Project) -> None:
+    (job,) = project.json("enqueue", "echo", "one")
+    assert args_of(project, job["id"]) == {"text": "one"}
+
+
+def test_an_option_of_the_job_wins_over_a_parameter_of_its_name(project: Project) -> None:
+    (job,) = project.json("enqueue", "echo", "one", "--timeout", "7", "--arg", "timeout=5")
+    (record,) = project.json("job", job["id"])
+    assert record["args"] == {"text": "one", "timeout": "5"}
+    assert record["options"]["timeout"] == 7
+
+
+def test_flags_choices_lists_and_json(project: Project) -> None:
+    (echo,) = project.json("enqueue", "echo", "one", "--shout", "--mode", "b")
+    (add,) = project.json("enqueue", "add", "1", "2", "--extra", '{"x": 3}')
+    assert args_of(project, echo["id"]) == {"text": "one", "shout": True, "mode": "b"}
+    assert args_of(project, add["id"]) == {"numbers": [1, 2], "extra": {"x": 3}}
+
+
+def test_options_of_the_job_are_kept_with_it(project: Project) -> None:
+    options = ["--delay", "60", "--priority", "3", "--id", "mine", "--tag", "a", "--tag", "b", "--retries", "9"]
+    (job,) = project.json("enqueue", "echo", "one", *options, "--correlation-id", "order-1")
+    assert job["id"] == "mine"
+    (record,) = project.json("job", "mine")
+    assert (record["state"], record["priority"]) == ("delayed", 3)
+    said = record["options"]
+    assert (said["tags"], said["retries"], said["correlation_id"]) == (["a", "b"], 9, "order-1")
+
+
+def test_the_same_id_again_is_a_duplicate(project: Project) -> None:
+    (first,) = project.json("enqueue", "echo", "one", "--id", "mine")
+    (second,) = project.json("enqueue", "echo", "two", "--id", "mine")
+    assert (first["duplicate"], second["duplicate"]) == (False, True)
+
+
+def test_one_id_is_not_for_two_jobs(project: Project) -> None:
+    done = project.run("enqueue", "echo", "one", "two", "--id", "mine")
+    assert done.returncode == 2
+    assert "is for one job" in done.stderr
+
+
+def test_a_handler_without_code_here_is_enqueued_by_name(project: Project) -> None:
+    (job,) = project.json("enqueue", "elsewhere", "--args", '{"x": [1]}', "--queue", "far")
+    (record,) = project.json("job", job["id"])
+    assert (record["handler"], record["queue"], record["args"]) == ("elsewhere", "far", {"x": [1]})
+
+
+def test_an_unknown_handler_names_the_known_ones(project: Project) -> None:
+    done = project.run("enqueue", "ecko", "one")
+    assert done.returncode == 2
+    assert "ecko" in done.stderr and "echo" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_help_of_a_handler_shows_its_parameters_and_their_words(project: Project) -> None:
+    shown = project.run("enqueue", "echo", "--help").stdout
+    for text in ("--times", "how often", "Say it again", "--shout", "--delay", "what to say"):
+        assert text in shown
+
+
+def test_an_argument_that_does_not_fit_is_refused_by_name(project: Project) -> None:
+    done = project.run("enqueue", "add", "1", "--extra", '{"x": "y"}')
+    assert done.returncode == 2
+    assert "extra" in done.stderr
+    assert project.json("status")[0]["queues"] == []
+
+
+def test_files_are_named_from_the_root_wherever_one_stands(project: Project) -> None:
+    (project.folder / "sub").mkdir()
+    (project.folder / "sub" / "a.txt").touch()
+    done = project.run("enqueue", "copy", "a.txt", cwd=project.folder / "sub")
+    assert args_of(project, done.stdout.strip()) == {"source": "sub/a.txt"}
+
+
+def test_options_of_every_command_may_stand_before_it_or_after_it(project: Project) -> None:
+    url, project.url = project.url or "", "redis://127.0.0.1:1"
+    before = project.run("--redis", url, "--prefix", "other", "enqueue", "echo", "one")
+    after = project.run("enqueue", "--redis", url, "echo", "one", "--prefix", "other")
+    assert (before.returncode, after.returncode) == (0, 0), before.stderr + after.stderr
+    (status,) = project.json("status", "--redis", url, "--prefix", "other")
+    assert status["queues"][0]["counts"]["waiting"] == 2
+
+
+# --- waiting ------------------------------------------------------------------------------------------
+
+
+def test_waiting_shows_the_results(project: Project) -> None:
+    project.worker()
+    done = project.run("enqueue", "echo", "one", "two", "--wait")
+    assert done.returncode == 0, done.stderr
+    assert "said: one" in done.stdout and "said: two" in done.stdout and "completed" in done.stdout
+
+
+def test_waiting_for_json_gives_each_job_as_it_ends(project: Project) -> None:
+    project.worker()
+    records = project.json("enqueue", "echo", "one", "two", "--wait")
+    assert [record["state"] for record in records] == ["completed"] * 2
+    assert {record["result"]["said"] for record in records} == {"one", "two"}
+
+
+def test_a_failed_job_fails_the_command_and_says_why(project: Project) -> None:
+    project.worker()
+    done = project.run("enqueue", "refuse", "no good", "--wait")
+    assert done.returncode == 1
+    assert "rejected" in done.stdout and "no good" in done.stdout
+
+
+def test_many_jobs_are_summed_up(project: Project) -> None:
+    project.worker()
+    done = project.run("enqueue", "echo", *map(str, range(150)), "--wait")
+    assert done.returncode == 0, done.stderr
+    assert "all 150 completed" in done.stdout
