@@ -34,12 +34,13 @@ class Arguments:
     The decoder is built at first use: a producer that imports a hundred handlers pays for those it enqueues.
     """
 
-    __slots__ = ("_decoder", "_model", "_names", "_parameters", "_positional", "handler")
+    __slots__ = ("_allowed", "_decoder", "_model", "_names", "_parameters", "_positional", "handler")
 
     def __init__(self, handler: str, parameters: Sequence[Parameter]) -> None:
         self.handler = handler
         self._parameters = tuple(parameters)
         self._names = tuple(p.name for p in parameters)
+        self._allowed = sum(p.positional for p in parameters)
         self._positional = sum(not p.keyword for p in parameters)
         self._model: type[msgspec.Struct] | None = None
         self._decoder: msgspec.json.Decoder[Any] | None = None
@@ -86,9 +87,8 @@ class Arguments:
     def _bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         if not args:
             return dict(kwargs)
-        allowed = sum(p.positional for p in self._parameters)
-        if len(args) > allowed:
-            raise InvalidJob("arguments", tuple(args), f"{self.handler} takes at most {allowed} by position")
+        if len(args) > self._allowed:
+            raise InvalidJob("arguments", tuple(args), f"{self.handler} takes at most {self._allowed} by position")
         given = dict(zip(self._names, args, strict=False))
         if twice := given.keys() & kwargs.keys():
             raise InvalidJob(min(twice), kwargs[min(twice)], f"{self.handler} was given it twice")
