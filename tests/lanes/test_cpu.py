@@ -196,6 +196,13 @@ def test_a_handler_that_hears_nothing_is_killed_after_its_grace(bench: Bench, tm
     assert not running(int(mark.read_text()))
 
 
+def test_a_child_stuck_in_a_c_call_is_killed_with_what_it_has_started(bench: Bench, tmp_path: Path) -> None:
+    mark = tmp_path / "pid"
+    id = bench.start("holds", timeout=0.3, grace=0.2, mark=str(mark))
+    assert bench.sink.outcome(id) == TimedOut(0.3, forced=True)
+    wait_until("the grandchild to be gone", lambda: not running(int(mark.read_text())), 2)
+
+
 def test_a_frozen_child_is_killed_at_its_timeout(bench: Bench) -> None:
     id = bench.start("wait", timeout=0.3, grace=0.2)
     bench.sink.wait_began(id)
@@ -366,7 +373,7 @@ time.sleep(600)
 """
 
 
-@pytest.mark.parametrize("handler", ["stubborn", "family"])
+@pytest.mark.parametrize("handler", ["stubborn", "family", "holds"])
 def test_the_children_die_with_their_parent(tmp_path: Path, handler: str) -> None:
     here = str(Path(__file__).parents[2])
     script = PARENT.format(here=here, handler=handler, mark=str(tmp_path / "mark"))

@@ -229,6 +229,8 @@ class Keeper:
     # --- what the processes say -----------------------------------------------------------------------------
 
     def _read(self, slot: Slot) -> None:
+        if slot.gone:
+            return  # an event of the same round as its end
         try:
             messages, over = slot.read()
         except Garbled as wrong:
@@ -306,6 +308,8 @@ class Keeper:
     # --- deaths -------------------------------------------------------------------------------------------------
 
     def _died(self, slot: Slot) -> None:
+        if slot.gone:
+            return
         slot.autopsy()
         if slot.mute_until == inf:
             with contextlib.suppress(Garbled):
@@ -329,7 +333,10 @@ class Keeper:
         return Died(call.slot.cause, call.slot.detail)
 
     def _lay_off(self, slot: Slot, *, kill: bool = False) -> None:
-        """Part with a slot, dead or alive, and have its place filled."""
+        """Part with a slot, dead or alive, have its place filled and it cleared away."""
+        if slot.gone:
+            return
+        slot.gone = True
         with contextlib.suppress(ValueError):
             self.ready.remove(slot)
         for file in (slot.pipe, slot.sentinel):

@@ -7,6 +7,8 @@ went wrong is kept in `loaded`, and each child tells it in its hello.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import gc
 import os
 import signal
@@ -70,10 +72,26 @@ def warm() -> None:
         metrics.getFont("Helvetica-Bold")
 
 
+def end_children(server: int) -> None:
+    """The server's last act, when the worker is gone: end its children and all that they have started.
+
+    They see the worker go by themselves, but one that is stuck in a C call would see it late, and the server's own end
+    would kill it without its family.
+    """
+    if os.getpid() != server:
+        return
+    import psutil
+
+    for process in psutil.Process().children():
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
 loaded: Loaded | None = None
 
 if _orders := os.environ.pop(PRELOAD, None):
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group: only the worker answers it
+    atexit.register(end_children, os.getpid())
     loaded = load(msgspec.json.decode(_orders, type=Orders))
     try:
         warm()

@@ -72,7 +72,8 @@ class Slot:
         call: what it runs.
         jobs: how many it has run.
         up: it has said hello.
-        dead: its process has ended.
+        dead: its process has ended, or is being ended.
+        gone: the keeper has parted with it.
         cause: what it died of: `killed:SIGSEGV`, `exited:1`.
         detail: what more is known about that: the fault handler's dump.
         batch: of starts; those that fail together count as one failure.
@@ -85,7 +86,7 @@ class Slot:
         self.pipe = pipe
         self.call: Call | None = None
         self.jobs = self.batch = 0
-        self.up = self.dead = False
+        self.up = self.dead = self.gone = False
         self.cause = "killed:unknown"
         self.detail = ""
         self.born = self.rss_seen = time.monotonic()

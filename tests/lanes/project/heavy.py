@@ -132,3 +132,11 @@ def saves(ctx: Context, count: int) -> None:
     """Save a state again and again."""
     for number in range(count):
         ctx.checkpoint({"number": number, "padding": "x" * 80})
+
+
+@handler(lane="cpu")
+def holds(mark: str) -> None:
+    """Start a process, then sit in a C call that keeps the interpreter: no Python code runs in here any more."""
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    Path(mark).write_text(str(child.pid))
+    ctypes.PyDLL(None).sleep(600)
