@@ -89,12 +89,16 @@ def _candidates() -> Iterable[tuple[Path, Path]]:
 
 def _load(regular: Path, bold: Path, special: set[str]) -> Fonts | None:
     try:
-        font: Any = TTFont(f"heavylift-{regular.stem}", str(regular))
-        pdfmetrics.registerFont(font)
-        heavy = font.fontName
-        if bold != regular and bold.is_file():
-            pdfmetrics.registerFont(TTFont(f"heavylift-{bold.stem}", str(bold)))
-            heavy = f"heavylift-{bold.stem}"
+        font = _registered(regular)
+        heavy = _registered(bold) if bold.is_file() else font
     except (TTFError, OSError):
         return None
-    return Fonts(font.fontName, heavy, sum(ord(c) not in font.face.charToGlyph for c in special))
+    return Fonts(font.fontName, heavy.fontName, sum(ord(c) not in font.face.charToGlyph for c in special))
+
+
+def _registered(file: Path) -> Any:
+    """The font of a file, read once for each process: ReportLab keeps those it knows."""
+    name = f"heavylift:{file}"
+    if name not in pdfmetrics.getRegisteredFontNames():
+        pdfmetrics.registerFont(TTFont(name, str(file)))
+    return pdfmetrics.getFont(name)

@@ -205,10 +205,15 @@ def ticks_for(least: float, most: float, wanted: int = 5) -> list[float]:
         least = 0.0
     elif most <= 0:
         most = 0.0
-    if most <= least:
-        least, most = least - (abs(least) / 10 or 1), most + (abs(most) / 10 or 1)
+    largest = max(abs(least), abs(most))
+    if most - least <= largest * 1e-9 or largest < 1e-250:  # flat, as far as a chart goes
+        least, most = (
+            least - (largest / 10 if largest > 1e-250 else 1),
+            most + (largest / 10 if largest > 1e-250 else 1),
+        )
     rough = (most - least) / wanted
     scale = 10.0 ** math.floor(math.log10(rough))
     step = next(scale * nice for nice in (1, 2, 2.5, 5, 10) if scale * nice >= rough * 0.999)
     first, last = math.floor(least / step + 1e-9), math.ceil(most / step - 1e-9)
-    return [round(step * i, 12) for i in range(first, max(last, first + 1) + 1)]
+    digits = 2 - math.floor(math.log10(step))
+    return [round(step * i, digits) for i in range(first, max(last, first + 1) + 1)]

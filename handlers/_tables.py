@@ -32,8 +32,12 @@ SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
 Kind = Literal["number", "label", "date", "text"]
 
 _BLANK = {"", "-", "–", "—", "n/a", "na", "nan", "null", "none"}
-_NUMBER = re.compile(r"([-+]?)[$€£¥]?((?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)((?:[eE][-+]?\d{1,3})?)\s?%?")
-_DATE = re.compile(r"(\d{4})[-/](\d{1,2})(?:[-/](\d{1,2})(?:[T ]\d{1,2}:\d{2}\S*)?)?|(\d{1,2})\.(\d{1,2})\.(\d{4})")
+_NUMBER = re.compile(
+    r"([-+]?)[$€£¥]?((?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)((?:[eE][-+]?\d{1,3})?)\s?%?", re.ASCII
+)
+_DATE = re.compile(
+    r"(\d{4})[-/](\d{1,2})(?:[-/](\d{1,2})(?:[T ]\d{1,2}:\d{2}\S*)?)?|(\d{1,2})\.(\d{1,2})\.(\d{4})", re.ASCII
+)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]+")
 _INVISIBLE = re.compile(r"[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")

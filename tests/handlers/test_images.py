@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import errno
 import io
-import os
 import random
 import struct
-import subprocess
-import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -21,7 +18,7 @@ from PIL import Image, ImageCms, ImageDraw
 from handlers.images import make_plan, resize, resize_target
 from heavylift import Context, InvalidJob, Reject
 from heavylift.job import Progress
-from tests.handlers.conftest import listing
+from tests.handlers.conftest import listing, run_elsewhere
 
 RED, GREEN, BLUE, WHITE = (220, 30, 30), (30, 180, 60), (40, 60, 200), (255, 255, 255)
 
@@ -430,13 +427,6 @@ try:
 except OSError as wrong:
     print(wrong.errno)
 """
-
-
-def run_elsewhere(root: Path, code: str, *args: str) -> str:
-    """What a process of its own prints."""
-    here = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    command = [sys.executable, "-c", code, *args]
-    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=root, env=here).stdout
 
 
 def test_a_disk_that_is_full_is_worth_another_try_and_leaves_nothing(root: Path) -> None:
