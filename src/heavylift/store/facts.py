@@ -16,6 +16,7 @@ class ServerFacts:
         kind: `redis` or `valkey`.
         memory_limit: 0 for none.
         eviction: the `maxmemory-policy`; anything but `noeviction` loses jobs.
+        cluster: it is a node of a Cluster.
     """
 
     kind: str
@@ -26,6 +27,7 @@ class ServerFacts:
     memory_limit: int
     eviction: str
     persistence: str
+    cluster: bool = False
 
 
 def server_facts() -> Call[ServerFacts]:
@@ -49,5 +51,6 @@ def _read(reply: Any) -> ServerFacts:
         memory=number("used_memory"),
         memory_limit=number("maxmemory"),
         eviction=said.get("maxmemory_policy", ""),
+        cluster=said.get("cluster_enabled") == "1",
         persistence="append-only" if said.get("aof_enabled") == "1" else "snapshots, if configured",
     )

@@ -4,7 +4,7 @@
 -- What runs already goes on. Lines that may run under the new limit are admitted, others leave the ring. The first
 -- limit on a group or key makes jobs stand in lines by group and key from then on.
 --
--- keys: meta line delayed locks idle ring held
+-- keys: meta line delayed idle ring held
 -- args: scope:str most:int
 -- scope: "" the queue, "<group>" the group, "<group>/*" each of its keys; most: -1 lifts the limit
 -- reply: nothing

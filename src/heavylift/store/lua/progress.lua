@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- progress: store how far attempts are and what they would go on from, and tell watchers. Only the holder may.
 --
--- keys: meta locks
+-- keys: meta
 -- args: rest
 -- rest: per job  id  token  progress  checkpoint   (JSON, "" where there is none)
 -- reply: one letter per job: o (ok), s (stale token), g (gone)

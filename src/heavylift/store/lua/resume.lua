@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- resume: a paused queue goes on, and as many idle workers are woken as it has waiting jobs.
 --
--- keys: meta line delayed idle ring held
+-- keys: meta line delayed idle
 -- args:
 -- reply: 1, or 0 if it was not paused
 -- include: wake
