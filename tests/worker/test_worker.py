@@ -82,8 +82,8 @@ class LosesReplies(Worker):
 class Forgetful(Connection):
     trips = 0
 
-    def round_trip(self, calls: Any) -> list[Any]:
-        replies = super().round_trip(calls)
+    def round_trip(self, calls: Any, meanwhile: Any = None) -> list[Any]:
+        replies = super().round_trip(calls, meanwhile)
         type(self).trips += 1
         if type(self).trips % 3 == 0:
             self.close()

@@ -1,9 +1,10 @@
 """The relay: what running attempts say of themselves, on its way to Redis.
 
 Progress is coalesced: however often a handler reports, a job costs at most about ten writes a second, and the
-last value is never lost, because whatever has not gone out when the attempt ends travels with its
-settlement (`take`). Checkpoints go the same way. A write carries the attempt's token; from an attempt that has lost
-its lock it changes nothing.
+last value is never lost, because whatever is not known to be written when the attempt ends travels with its
+settlement (`take`): also what is on its way just then, for the settlement may overtake it on the other connection,
+and a write that comes after it is refused. Checkpoints go the same way. A write carries the attempt's token; from an
+attempt that has lost its lock it changes nothing.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ class _Report:
     checkpoint: bytes | None = None
 
 
+_NOTHING = _Report("")
+
+
 class Relay(Service):
     """A buffer of the latest report per attempt, and the loop that sends it on."""
 
@@ -42,6 +46,7 @@ class Relay(Service):
         self._jobs = jobs
         self._contact = contact
         self._reports: dict[tuple[str, str], _Report] = {}
+        self._sending: dict[tuple[str, str], _Report] = {}  # on its way, not answered
         self._guard = threading.Lock()
         self._some = threading.Event()
 
@@ -58,12 +63,13 @@ class Relay(Service):
         self._some.set()
 
     def take(self, job: str, token: str) -> tuple[Progress | None, bytes | None]:
-        """What has not been sent yet of an attempt that has ended; its settlement carries it."""
-        if not self._reports:
+        """What is not known to be written of an attempt that has ended; its settlement carries it."""
+        if not self._reports and not self._sending:
             return None, None
         with self._guard:
-            report = self._reports.pop((job, token), None)
-        return (report.progress, report.checkpoint) if report else (None, None)
+            sending = self._sending.get((job, token), _NOTHING)
+            report = self._reports.pop((job, token), _NOTHING)
+        return report.progress or sending.progress, report.checkpoint or sending.checkpoint
 
     def run(self) -> None:
         """Send what has gathered, then let it gather for `INTERVAL`."""
@@ -84,6 +90,7 @@ class Relay(Service):
     def _send(self) -> bool:
         with self._guard:
             reports, self._reports = self._reports, {}
+            self._sending = reports
         by_queue: dict[str, list[ProgressItem]] = defaultdict(list)
         for (job, token), report in reports.items():
             progress = None if report.progress is None else encode_progress(report.progress)
@@ -99,6 +106,8 @@ class Relay(Service):
         except Unavailable:
             self._put_back(reports)
             return False
+        finally:
+            self._sending = {}
         return True
 
     def _put_back(self, reports: dict[tuple[str, str], _Report]) -> None:
