@@ -89,6 +89,11 @@ class PrintedLines(io.TextIOBase):
         return True
 
     @property
+    def buffer(self) -> Any:
+        """Of what is beneath: bytes are not lines, and belong to no job."""
+        return self._beneath.buffer
+
+    @property
     def encoding(self) -> str:  # type: ignore[override]
         """Always UTF-8."""
         return "utf-8"

@@ -127,6 +127,7 @@ class CpuLane:
             "stuck": 0,
             "ready": not self._closing and not keeper.problem and bool(keeper.slots or not self._size),
             "problem": keeper.problem,
+            "handlers": list(keeper.handlers),
             "pids": keeper.pids(),
             **keeper.counts,
         }

@@ -126,7 +126,7 @@ class IoLane:
         """It has ended: give its place back and tell the sink, once."""
         if self._runs.pop(run.key, None) is not None:
             run.settled = True
-            self._sink.ended(*run.key, outcome, run.lines())
+            self._tell_end(run, outcome)
         elif run in self._stuck:
             del self._stuck[run]
             log.info("a stuck attempt has ended after all", job=run.key[0])
@@ -140,7 +140,13 @@ class IoLane:
             return
         run.settled = True
         log.warning("an attempt does not end; its place stays taken until it does", job=run.key[0], why=run.reason)
-        self._sink.ended(*run.key, run.stop_outcome(forced=True), run.lines())
+        self._tell_end(run, run.stop_outcome(forced=True))
+
+    def _tell_end(self, run: Run, outcome: Outcome) -> None:
+        try:
+            self._sink.ended(*run.key, outcome, run.lines())
+        except Exception:  # a defect of the sink must not cost us the thread
+            log.exception("the end of an attempt could not be told", job=run.key[0])
 
     # --- stopping -------------------------------------------------------------------------------------------
 

@@ -63,6 +63,7 @@ class Keeper:
         ready: slots that can take a call; shared, by atomic steps only.
         calls: attempts in flight by job id and token; shared likewise.
         problem: why slots cannot be started, if they cannot.
+        handlers: those that the last slot to start can run.
         counts: started, recycled, died, for the status.
     """
 
@@ -73,6 +74,7 @@ class Keeper:
         self.calls: dict[tuple[str, str], Call] = {}
         self.slots: dict[int, Slot] = {}
         self.problem = ""
+        self.handlers: tuple[str, ...] = ()
         self.counts = {"started": 0, "recycled": 0, "died": 0}
         self.changed = threading.Condition()  # for `start`, which waits for the first slots
         self._server = server
@@ -206,6 +208,7 @@ class Keeper:
         slot.hello_by = inf
         if not hello.preloaded:
             log.warning("the fork server did not have the handlers; slots start slowly")
+        self.handlers = hello.handlers
         self.ready.append(slot)
         self._tell(problem="")
         self._sink.freed()

@@ -26,7 +26,7 @@ class Run:
 
     Attributes:
         key: job id and token.
-        due: the next moment (monotonic) at which the watch has something to do for it.
+        time_out_at, end_at, flush_at: moments (monotonic) at which the watch has something to do for it.
         reason: why it was asked to stop; the first one stays.
         settled: its outcome was given to the sink; what the handler still says is not passed on.
         begun: a thread or a task has taken it up.
@@ -34,7 +34,7 @@ class Run:
         task: what runs it, for an async one.
     """
 
-    __slots__ = ("_flush", "_lines", "_sink", "_sooner", "begun", "due", "end_at", "flush_at", "key", "place",
+    __slots__ = ("_flush", "_lines", "_sink", "_sooner", "begun", "end_at", "flush_at", "key", "place",
                  "prepared", "reason", "settled", "stop_sent", "task", "time_out_at")  # fmt: skip
 
     def __init__(self, prepared: Prepared, sink: Sink, sooner: Callable[[float], None]) -> None:
@@ -47,7 +47,7 @@ class Run:
         self.stop_sent = False
         self.place: object = None
         self.task: asyncio.Task[None] | None = None
-        self.due = self.time_out_at = self.end_at = self.flush_at = inf
+        self.time_out_at = self.end_at = self.flush_at = inf
         self._sink = sink
         self._sooner = sooner
         self._lines: deque[str] | None = None
@@ -92,10 +92,14 @@ class Run:
 
     # --- deadlines --------------------------------------------------------------------------------------------
 
+    @property
+    def due(self) -> float:
+        """The first of them. Not stored: the handler's thread and others set them at the same time."""
+        return min(self.time_out_at, self.end_at, self.flush_at)
+
     def plan(self) -> None:
-        """Work out when the watch has to look at this again."""
-        self.due = due = min(self.time_out_at, self.end_at, self.flush_at)
-        if due != inf:
+        """Have the watch look at this when it is due."""
+        if (due := self.due) != inf:
             self._sooner(due)
 
     def flush(self) -> None:

@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
+from heavylift.errorinfo import error_info
 from heavylift.errors import Stop, StopReason
 from heavylift.lanes.running import Run
-from heavylift.outcome import Outcome
+from heavylift.outcome import Outcome, Raised
 
 log = structlog.get_logger("heavylift")
 
@@ -171,6 +172,8 @@ class _Thread(threading.Thread):
                 outcome = self._pool._execute(run)
             except Stop:
                 outcome = run.stop_outcome()
+            except BaseException as defect:  # ours: an attempt does not raise
+                outcome = Raised(error_info(defect))
             self._release(run)
             self._pool._finish(run, outcome)
             del run, outcome
