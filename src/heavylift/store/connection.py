@@ -7,7 +7,7 @@ here, within bounds; a lost connection is the owner's business, who alone knows 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from heavylift.errors import StoreError, Unavailable
@@ -39,8 +39,12 @@ class Connection:
         self._links: dict[Node, Link] = {}
         self._slots = Slots(target.nodes) if target.cluster else None
 
-    def round_trip(self, calls: Sequence[Call[Any]]) -> list[Any]:
+    def round_trip(self, calls: Sequence[Call[Any]], meanwhile: Callable[[], None] | None = None) -> list[Any]:
         """Send all calls at once; their answers in order. A call that was refused has its `StoreError` there.
+
+        Args:
+            calls: what to send.
+            meanwhile: called once, when they are sent and Redis works at them. Not if they could not be sent.
 
         Raises:
             Unavailable: the connection failed; which calls ran is not known. It is made anew at the next use.
@@ -53,7 +57,8 @@ class Connection:
                 time.sleep(exchange.pause)
             if self._slots and self._slots.stale:
                 self._learn(self._slots)
-            self._pass(exchange)
+            self._pass(exchange, meanwhile)
+            meanwhile = None
         for node in exchange.gone:
             self._drop(node)
         return exchange.results
@@ -91,7 +96,7 @@ class Connection:
         for node in list(self._links):
             self._drop(node)
 
-    def _pass(self, exchange: Exchange) -> None:
+    def _pass(self, exchange: Exchange, meanwhile: Callable[[], None] | None = None) -> None:
         sends = exchange.sends()
         failed: dict[Node, StoreError] = {}
         for node, commands in sends.items():
@@ -99,6 +104,8 @@ class Connection:
                 self._link(node).send(commands)
             except StoreError as error:
                 failed[node] = error
+        if meanwhile is not None and not failed:
+            self._spend(meanwhile)
         for node, commands in sends.items():
             if node not in failed:
                 try:
@@ -111,6 +118,13 @@ class Connection:
                 raise lost
             self._slots.forget(node)
             exchange.fail(node, lost)
+
+    def _spend(self, meanwhile: Callable[[], None]) -> None:
+        try:
+            meanwhile()
+        except BaseException:
+            self.close()  # the replies on their way belong to nobody now
+            raise
 
     def _link(self, node: Node) -> Link:
         if (link := self._links.get(node)) is None:

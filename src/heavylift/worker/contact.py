@@ -36,8 +36,10 @@ class Contact:
         self._connection: Connection | None = None
         self._failures = 0
 
-    def round_trip(self, calls: Sequence[Call[Any]]) -> list[Any]:
+    def round_trip(self, calls: Sequence[Call[Any]], meanwhile: Callable[[], None] | None = None) -> list[Any]:
         """Send the calls together; refusals come back as `StoreError` values in their place.
+
+        `meanwhile` is called once, while Redis works at them; it may not be if there is no contact.
 
         Raises:
             Unavailable: no contact; what was sent may or may not have run. Wait `pause()` and come again.
@@ -45,7 +47,7 @@ class Contact:
         try:
             if self._connection is None:
                 self._connection = self._connect(self.role)
-            replies = self._connection.round_trip(calls)
+            replies = self._connection.round_trip(calls, meanwhile)
         except (Unavailable, PermissionMissing) as lost:
             self._lost(lost)
             raise Unavailable(str(lost)) from None

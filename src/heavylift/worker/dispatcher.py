@@ -4,6 +4,10 @@ A round trip carries, for every queue that has something to say, one batch of se
 is no timer in between: what has gathered while one round trip was under way goes out with the next, so batches
 grow by themselves under load, and a completion waits at most one round trip.
 
+What a round trip has claimed is handed to the lanes while Redis works at the next one: the dispatcher's part of
+the work and Redis' go on at the same time. For the same reason a claim takes no more than half of the usual places,
+so that one half runs while the other is written and claimed anew.
+
 **Numbered calls.** Claims and settlements carry a number. If a reply is lost, the very same calls are sent again
 under the same numbers until they are answered; Redis then gives the stored answer and changes nothing. Until then
 no new call of that kind goes to that queue, and the places of an unanswered claim stay reserved.
@@ -40,6 +44,7 @@ from heavylift.worker.settler import Settler
 
 log = structlog.get_logger("heavylift")
 
+MOST_CLAIMED = 50
 MOST_SETTLED = 100
 MOST_BYTES = 1 << 20
 """Bounds of one script call, so that no call holds Redis up for long."""
@@ -106,6 +111,7 @@ class Dispatcher(Service):
         self._unanswered: dict[tuple[Kind, str], _Pending] = {}
         self._pass_on: set[str] = set()
         self._retry_at = 0.0
+        self._arrived: list[tuple[ServedQueue, list[Running]]] = []  # claimed, not yet in a lane
 
     # --- from any thread --------------------------------------------------------------------------------
 
@@ -138,6 +144,8 @@ class Dispatcher(Service):
                 calls = self._gather(now) if now >= self._retry_at else []
                 if calls:
                     self._exchange(calls, now)
+                else:
+                    self._start_arrived()
                 self._listen(0.0 if calls else self._sleep(time.monotonic()))
         finally:
             self._contact.close()
@@ -149,7 +157,7 @@ class Dispatcher(Service):
         if self.give_up_at is not None and time.monotonic() >= self.give_up_at:
             return True
         unanswered = any(kind != "pass_on" for kind, _ in self._unanswered)
-        return not unanswered and not self._settler.backlog()
+        return not unanswered and not self._arrived and not self._settler.backlog()
 
     def _gather(self, now: float) -> list[_Pending]:
         """All calls of the next round trip: repeats first, then settlements, then claims."""
@@ -171,8 +179,9 @@ class Dispatcher(Service):
     def _claims(self, name: LaneName, lane: Lane) -> list[_Pending]:
         inflight = {p.queue: p for p in self._unanswered.values() if p.kind == "claim"}
         reserved = sum(p.credits for p in inflight.values() if self._queues.queues[p.queue].lane == name)
+        reserved += sum(len(entries) for queue, entries in self._arrived if queue.lane == name)
         allotted = self._queues.allot(name, lane.free() - reserved, inflight)
-        return [self._claim(queue, credits) for queue, credits in allotted]
+        return [self._claim(queue, min(credits, MOST_CLAIMED)) for queue, credits in allotted]
 
     def _claim(self, queue: ServedQueue, credits: int) -> _Pending:
         call = self._jobs.claim(
@@ -192,7 +201,7 @@ class Dispatcher(Service):
             pending.sent = pending.sent or now
             self._unanswered[pending.kind, pending.queue] = pending
         try:
-            replies = self._contact.round_trip([pending.call for pending in calls])
+            replies = self._contact.round_trip([pending.call for pending in calls], self._start_arrived)
         except Unavailable:
             self._retry_at = time.monotonic() + self._contact.pause()
             return
@@ -225,15 +234,24 @@ class Dispatcher(Service):
         queue.due = None if queue.flagged else time.monotonic() + due
         if reply.jobs:
             self.claimed += len(reply.jobs)
-            self._start_all(queue, reply.jobs, pending.sent)
+            self._arrived.append((queue, self._take_in(reply.jobs, pending.sent)))
 
-    def _start_all(self, queue: ServedQueue, jobs: list[ClaimedJob], sent: float) -> None:
-        lane = self._lanes[queue.lane]
+    def _take_in(self, jobs: list[ClaimedJob], sent: float) -> list[Running]:
         wall = time.time_ns() // 1_000_000
-        starts: list[Start] = []
-        for job in jobs:
-            entry = Running(job, None, None, claimed=sent, renewed=sent, started_at=wall)
+        entries = [Running(job, None, None, claimed=sent, renewed=sent, started_at=wall) for job in jobs]
+        for entry in entries:
             self._running.add(entry)
+        return entries
+
+    def _start_arrived(self) -> None:
+        arrived, self._arrived = self._arrived, []
+        for queue, entries in arrived:
+            self._start_all(queue, entries)
+
+    def _start_all(self, queue: ServedQueue, entries: list[Running]) -> None:
+        lane = self._lanes[queue.lane]
+        starts: list[Start] = []
+        for entry in entries:
             start = Interrupted("shutdown") if self.stopping.is_set() else self._prepare(entry, queue)
             if isinstance(start, Start):
                 entry.lane = lane
@@ -291,7 +309,9 @@ class Dispatcher(Service):
         return max(0.0, min(max(until, self._retry_at) - now, self._poll))
 
     def _listen(self, timeout: float) -> None:
-        for message in self._mailbox.wait(timeout):
+        if messages := self._mailbox.wait(timeout):
+            self._start_arrived()  # a cancel may be about one of these
+        for message in messages:
             self._heed(message)
 
     def _heed(self, message: bytes) -> None:
