@@ -131,7 +131,9 @@ class Listener:
                         self._apply(channel)
                     self._hear(channel, nudge)
                     failures = 0
-                except StoreError:  # lost, or a subscription was refused: watchers go on reading the state meanwhile
+                except Exception as wrong:  # lost, or refused: watchers go on reading the state meanwhile
+                    if not isinstance(wrong, StoreError):
+                        _say(wrong)
                     self._lost(channel)
                     channel = None
                     failures += 1
@@ -226,3 +228,10 @@ def _wait(readers: Sequence[Channel | Nudge], seconds: float) -> None:
     for reader in readers:
         poll.register(reader.fileno(), select.POLLIN)
     poll.poll(seconds * 1000)
+
+
+def _say(defect: Exception) -> None:
+    """Report what should not have happened; nobody waits for this thread who could be told."""
+    import structlog  # here: a producer that never needs it does not load it
+
+    structlog.get_logger("heavylift").exception("the listener met a defect and begins anew", exc_info=defect)
