@@ -6,6 +6,7 @@ were put back · 131 a third: ended at once, their locks will expire.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ import typer
 
 from heavylift.cli.session import Session, command
 from heavylift.errors import InvalidArgument
+from heavylift.files import Roots
 
 TUNING = "Tuning (also as HEAVYLIFT_... and in heavylift.toml)"
 
@@ -74,6 +76,7 @@ def worker(
         nice=nice,
         recycle_jobs=recycle_jobs,
     )
+    os.environ.update(Roots.of(settings).environment())  # so that handlers, in whichever process, use the same folders
     if (watch or reload) and not _can_watch():
         option = "--watch" if watch else "--reload"
         raise InvalidArgument(option, "", "needs the package watchfiles: pip install 'heavylift[watch]'")
