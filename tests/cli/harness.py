@@ -62,6 +62,18 @@ def hold(ctx: Context, name: str, seconds: float = 30.0) -> str:
     return name
 
 
+@handler(lane="cpu", retries=0)
+def stubborn(name: str) -> None:
+    """Does not stop when it is told to."""
+    with open(f"{name}.began", "w"):
+        pass
+    while True:
+        try:
+            time.sleep(10)
+        except BaseException:
+            pass
+
+
 @handler(retries=0)
 def fail(ctx: Context, text: str) -> None:
     """Never works."""
@@ -150,9 +162,9 @@ class Project:
         program.wait_for("worker ready")
         return program
 
-    def terminal(self, *args: str, width: int = 100) -> Terminal:
-        """A command in a terminal."""
-        terminal = Terminal(self, args, width)
+    def terminal(self, *args: str, width: int = 100, shell: str | None = None) -> Terminal:
+        """A command in a terminal; or, with `shell`, a line typed there."""
+        terminal = Terminal(self, ["sh", "-c", shell] if shell else [*COMMAND, *args], width)
         self.started.append(terminal)
         return terminal
 
@@ -214,11 +226,11 @@ class Program:
 class Terminal:
     """A command whose terminal we are: what it draws is collected, what we type it gets."""
 
-    def __init__(self, project: Project, args: tuple[str, ...], width: int) -> None:
+    def __init__(self, project: Project, words: list[str], width: int) -> None:
         self._ours, theirs = pty.openpty()
         ioctl(theirs, TIOCSWINSZ, struct.pack("HHHH", 30, width, 0, 0))
         self.process = subprocess.Popen(
-            [*COMMAND, *args], cwd=project.folder, env=project.env, preexec_fn=lambda: os.login_tty(theirs)
+            words, cwd=project.folder, env=project.env, preexec_fn=lambda: os.login_tty(theirs)
         )
         os.close(theirs)
         self._drawn = bytearray()

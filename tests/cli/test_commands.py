@@ -38,7 +38,8 @@ def test_status_shows_queues_workers_and_server(project: Project) -> None:
 def test_status_of_nothing_is_no_error(project: Project) -> None:
     done = project.run("status")
     assert done.returncode == 0
-    assert "no queues yet" in done.stdout and "no worker is running" in done.stdout
+    assert "no queues yet" in done.stdout
+    assert "no worker is running" in done.stdout
 
 
 def test_status_says_that_nobody_serves_a_queue(project: Project) -> None:

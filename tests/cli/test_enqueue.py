@@ -70,7 +70,9 @@ def test_a_handler_without_code_here_is_enqueued_by_name(project: Project) -> No
 def test_an_unknown_handler_names_the_known_ones(project: Project) -> None:
     done = project.run("enqueue", "ecko", "one")
     assert done.returncode == 2
-    assert "ecko" in done.stderr and "echo" in done.stderr and "Traceback" not in done.stderr
+    assert "ecko" in done.stderr
+    assert "echo" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_help_of_a_handler_shows_its_parameters_and_their_words(project: Project) -> None:
@@ -109,7 +111,9 @@ def test_waiting_shows_the_results(project: Project) -> None:
     project.worker()
     done = project.run("enqueue", "echo", "one", "two", "--wait")
     assert done.returncode == 0, done.stderr
-    assert "said: one" in done.stdout and "said: two" in done.stdout and "completed" in done.stdout
+    assert "said: one" in done.stdout
+    assert "said: two" in done.stdout
+    assert "completed" in done.stdout
 
 
 def test_waiting_for_json_gives_each_job_as_it_ends(project: Project) -> None:
@@ -123,7 +127,8 @@ def test_a_failed_job_fails_the_command_and_says_why(project: Project) -> None:
     project.worker()
     done = project.run("enqueue", "refuse", "no good", "--wait")
     assert done.returncode == 1
-    assert "rejected" in done.stdout and "no good" in done.stdout
+    assert "rejected" in done.stdout
+    assert "no good" in done.stdout
 
 
 def test_many_jobs_are_summed_up(project: Project) -> None:

@@ -52,7 +52,8 @@ def test_a_handler_that_cannot_be_loaded_is_2_and_named(project: Project) -> Non
     (project.folder / "handlers" / "broken.py").write_text("import nothing_of_this_name\n")
     done = project.run("worker", "--burst")
     assert done.returncode == 2
-    assert "broken.py" in complaint(done) and "nothing_of_this_name" in done.stderr
+    assert "broken.py" in complaint(done)
+    assert "nothing_of_this_name" in done.stderr
 
 
 def test_a_folder_without_handlers_is_2(tmp_path: Path, url: str) -> None:

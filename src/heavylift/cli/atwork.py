@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from heavylift.cli.bars import Board, LiveBoard
-from heavylift.cli.output import compact, duration
+from heavylift.cli.output import compact, duration, result
 from heavylift.job import Envelope, State
 from heavylift.outcome import Completed
 from heavylift.service import Service
@@ -40,7 +40,6 @@ class AtWork(Service):
         self._console = console
         self._board = Board(most=MOST_BARS, keep_ended=False, summary=Text())
         self._lately: deque[Running] = deque(maxlen=500)
-        self._shown: dict[str, tuple[str, str]] = {}  # board key -> attempt
         worker.sink.lately = self._lately
 
     def run(self) -> None:
@@ -51,8 +50,8 @@ class AtWork(Service):
         self._look()
 
     def _look(self) -> None:
-        self._name_ended()
-        running = {entry.job.id + entry.job.token: entry for entry in self._worker.running.entries() if not entry.ended}
+        entries = self._worker.running.entries()
+        running = {entry.job.id + entry.job.token: entry for entry in entries if entry.outcome is None}
         for key in self._board.rows.keys() - running.keys():
             self._board.enter(key, State.COMPLETED)
         for key, entry in running.items():
@@ -61,6 +60,7 @@ class AtWork(Service):
             if entry.progress is not None:
                 self._board.progress(key, entry.progress)
         self._board.summary = self._summary(len(running))
+        self._name_ended()
 
     def _name_ended(self) -> None:
         ended = [self._lately.popleft() for _ in range(len(self._lately))]
@@ -99,7 +99,7 @@ def label(envelope: Envelope | None) -> str:
 
 
 def _result(raw: bytes) -> str:
-    return "" if raw in (b"", b"null") else compact(_decoded(raw), 100)
+    return "" if raw in (b"", b"null") else result(_decoded(raw), 100)
 
 
 def _decoded(raw: bytes) -> Any:

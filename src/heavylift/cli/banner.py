@@ -86,7 +86,7 @@ def _url(said: Said) -> str | None:
 
 
 def _enqueue(handlers: Sequence[Handler[..., Any]]) -> list[str]:
-    """The example that a handler's docstring gives (`Example: heavylift enqueue ...`); else how to learn what it takes."""
+    """The example that a handler's docstring gives (`Example: heavylift enqueue ...`), else how to learn more."""
     for handler in handlers:
         if found := _EXAMPLE.search(handler.function.__doc__ or ""):
             return [found[1].strip()]

@@ -22,6 +22,9 @@ from heavylift.job import JobRecord, JobSpec, State
 FEW = 20
 """Jobs that get a line each; of more, only those that run."""
 
+ROOMY = 70
+"""Columns from which on the results have their ids with them."""
+
 MANY = 100
 """Results that are shown one by one; of more, only what did not complete."""
 
@@ -88,7 +91,7 @@ def _wait(session: Session, client: Client, jobs: Sequence[Job[Any]], labels: Ma
                 if json and record is not None:
                     output.json_line(record)
     if not json:
-        session.out.print("", results(distinct, records, labels), sep="\n")
+        session.out.print("", results(distinct, records, labels, with_ids=session.out.width >= ROOMY), sep="\n")
     return bad
 
 
@@ -118,7 +121,9 @@ def _record(client: Client, event: Event) -> JobRecord | None:
         return None
 
 
-def results(jobs: Sequence[Job[Any]], records: Sequence[JobRecord | None], labels: Mapping[str, str]) -> Any:
+def results(
+    jobs: Sequence[Job[Any]], records: Sequence[JobRecord | None], labels: Mapping[str, str], *, with_ids: bool = True
+) -> Any:
     """The table of what came of the jobs, in the order in which they were asked for; of many, of those that failed."""
     by_id = {record.id: record for record in records if record is not None}
     if len(jobs) > MANY:
@@ -126,23 +131,21 @@ def results(jobs: Sequence[Job[Any]], records: Sequence[JobRecord | None], label
         jobs = [job for job in jobs if job.id not in completed]
         if not jobs:
             return Text(f"all {len(completed):,} completed", style="green")
-    table = output.table("id", "job", "state", "took", "result", right=("took",), whole=("id", "state"))
+    ids = ["id"] if with_ids else []
+    table = output.table(*ids, "job", "state", "took", "result", right=("took",), whole=("id", "state"))
     for job in jobs:
         record = by_id.get(job.id)
         if record is None:
-            table.add_row(
-                job.id, labels[job.id], Text("gone", style="yellow"), "", Text("removed before it could be read")
-            )
-            continue
-        good = record.state == State.COMPLETED
-        said = (
-            output.compact(record.result, 120) if good else f"{record.reason or ''}: {last_words(record)}".strip(": ")
-        )
-        table.add_row(
-            Text(job.id, style="dim"),
-            Text(labels[job.id]),
-            output.state(record.state),
-            output.took(record.started_at, record.finished_at),
-            Text(said, style="default" if good else "red"),
-        )
+            outcome = [Text("gone", style="yellow"), Text(), Text("removed before it could be read")]
+        else:
+            outcome = _outcome(record)
+        table.add_row(*([Text(job.id, style="dim")] if with_ids else []), Text(labels[job.id]), *outcome)
     return table
+
+
+def _outcome(record: JobRecord) -> list[Text]:
+    """State, time taken, and result or reason."""
+    good = record.state == State.COMPLETED
+    said = output.result(record.result, 120) if good else f"{record.reason or ''}: {last_words(record)}".strip(": ")
+    took = output.took(record.started_at, record.finished_at)
+    return [output.state(record.state), Text(took), Text(said, style="default" if good else "red")]

@@ -103,6 +103,14 @@ def compact(value: Any, limit: int = 60) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def result(value: Any, limit: int = 60) -> str:
+    """What a handler returned, on one line; the file it wrote first, if it says so as `target`."""
+    if isinstance(value, dict) and isinstance(target := value.get("target"), str):
+        rest = {name: item for name, item in value.items() if name != "target" and item not in (None, "", [], {})}
+        return compact(f"→ {target}" + (f"  ({_inline(rest)})" if rest else ""), limit)
+    return compact(value, limit)
+
+
 def _inline(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name}: {_inline(item)}" for name, item in value.items())

@@ -117,6 +117,7 @@ class Run:
                 handlers=[handler.name for handler in self._registry.handlers],
                 slots=self._settings.slots,
                 places=self._settings.places,
+                watches=[f"{folder.folder}:{folder.handler.name}" for folder in self._watched],
             )
 
     def _end(self, worker: Worker) -> None:

@@ -25,6 +25,7 @@ from types import FrameType
 from heavylift.cli.exits import AT_ONCE
 
 _HEEDED = (signal.SIGTERM, signal.SIGINT, signal.SIGTSTP, signal.SIGUSR1)
+SHOW_CURSOR = b"\x1b[?25h\n"
 _DUMPS = (signal.SIGTTIN, signal.SIGUSR2)
 
 
@@ -58,6 +59,8 @@ class Signals:
         if number == signal.SIGINT:
             self._interrupts += 1
             if self._interrupts >= 3:
+                if os.isatty(1):
+                    os.write(1, SHOW_CURSOR)  # a live display has hidden it
                 os._exit(AT_ONCE)
         self._arrived.put(number)
 
