@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import gc
 import os
+import shutil
 import signal
 import sys
 import traceback
@@ -38,10 +39,11 @@ A slot has one processor, so they get one thread, unless told otherwise.
 
 
 class Orders(msgspec.Struct, frozen=True):
-    """What to load."""
+    """What to load, and the folder of the worker's sockets, to be removed should it die without doing so."""
 
     root: str
     modules: tuple[str, ...] = ()
+    sockets: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +89,20 @@ def end_children(server: int) -> None:
             os.killpg(process.pid, signal.SIGKILL)
 
 
+def tidy(server: int, worker: int, sockets: str) -> None:
+    """Remove what a worker that was killed could not: the folder that this server listened in."""
+    if sockets and os.getpid() == server and os.getppid() != worker:
+        shutil.rmtree(sockets, ignore_errors=True)
+
+
 loaded: Loaded | None = None
 
 if _orders := os.environ.pop(PRELOAD, None):
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group: only the worker answers it
+    _said = msgspec.json.decode(_orders, type=Orders)
+    atexit.register(tidy, os.getpid(), os.getppid(), _said.sockets)
     atexit.register(end_children, os.getpid())
-    loaded = load(msgspec.json.decode(_orders, type=Orders))
+    loaded = load(_said)
     try:
         warm()
     except BaseException:
