@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
+from rich.text import Text
 
 from heavylift.cli import asking
 from heavylift.cli.exits import BAD_INPUT
@@ -51,6 +52,8 @@ def enqueue(
     """
     if handler is None:
         typer.echo(session.context.get_help())
+        if help:
+            _list(session, Registry.load(session.settings.root, module or ()))
         raise typer.Exit(0 if help else BAD_INPUT)
     registry = Registry.load(session.settings.root, module or ())
     rest = [*session.context.args, *(["--help"] if help else [])]
@@ -62,6 +65,11 @@ def enqueue(
     )
     if code:
         raise typer.Exit(code)
+
+
+def _list(session: Session, registry: Registry) -> None:
+    for found in registry.handlers:
+        session.out.print(Text.assemble("   ", (found.name, "bold cyan"), f"  {found.summary}"), soft_wrap=True)
 
 
 def application(name: str, registry: Registry) -> typer.Typer:
@@ -185,7 +193,7 @@ def requests(
     for one in others:
         if (answer := given.get(one.key)) is not None:
             common[one.parameter.name] = one.read(answer)
-    return [found.job(**common, **extra) for extra in _each(session, first, given)]
+    return [found.job(**{**one, **common, **one}) for one in _each(session, first, given)]
 
 
 def _each(session: Session, first: asking.Asked | None, given: dict[str, Any]) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from heavylift.job import JobRecord, JobSpec, State
 FEW = 20
 """Jobs that get a line each; of more, only those that run."""
 
-ROOMY = 70
+ROOMY = 100
 """Columns from which on the results have their ids with them."""
 
 MANY = 100
@@ -148,4 +148,5 @@ def _outcome(record: JobRecord) -> list[Text]:
     good = record.state == State.COMPLETED
     said = output.result(record.result, 120) if good else f"{record.reason or ''}: {last_words(record)}".strip(": ")
     took = output.took(record.started_at, record.finished_at)
-    return [output.state(record.state), Text(took), Text(said, style="default" if good else "red")]
+    shown = Text(said, no_wrap=True, overflow="ellipsis") if good else Text(said, style="red")
+    return [output.state(record.state), Text(took), shown]

@@ -13,6 +13,9 @@ from heavylift.cli.session import JsonOption, Session, command
 from heavylift.errors import InvalidArgument
 from heavylift.job import JobRecord, Reason
 
+OURS = frozenset({"Reject", "Retry", "Timeout", "ProcessDied", "WorkerLost", "InvalidJob", "UnknownHandler"})
+"""What an attempt came to that was no exception of the handler's: the message says it all."""
+
 QueueOption = Annotated[str | None, typer.Option(metavar="NAME", help="Of this queue only.", show_default=False)]
 ReasonOption = Annotated[
     Reason | None, typer.Option(metavar="REASON", help=f"One of {', '.join(Reason)}.", show_default=False)
@@ -38,7 +41,10 @@ def _alone(session: Session, json: JsonOption = False) -> None:
 
 def listing(
     session: Session,
-    queue: QueueOption = None,
+    queue: OURS = frozenset({"Reject", "Retry", "Timeout", "ProcessDied", "WorkerLost", "InvalidJob", "UnknownHandler"})
+"""What an attempt came to that was no exception of the handler's: the message says it all."""
+
+QueueOption = None,
     reason: ReasonOption = None,
     handler: HandlerOption = None,
     limit: LimitOption = 50,
@@ -73,7 +79,10 @@ def replay(
     session: Session,
     ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Of the jobs.", show_default=False)] = None,
     all: Annotated[bool, typer.Option("--all", help="All of them, of every queue.")] = False,
-    queue: QueueOption = None,
+    queue: OURS = frozenset({"Reject", "Retry", "Timeout", "ProcessDied", "WorkerLost", "InvalidJob", "UnknownHandler"})
+"""What an attempt came to that was no exception of the handler's: the message says it all."""
+
+QueueOption = None,
     reason: ReasonOption = None,
     handler: HandlerOption = None,
     json: JsonOption = False,
@@ -102,4 +111,5 @@ def last_words(record: JobRecord) -> str:
     if not record.attempts:
         return ""
     last = record.attempts[-1]
-    return output.compact(": ".join(part for part in (last.error, last.message) if part) or last.cause, 200)
+    error = "" if last.error in OURS and last.message else last.error
+    return output.compact(": ".join(part for part in (error, last.message) if part) or last.cause, 200)
