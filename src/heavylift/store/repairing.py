@@ -11,6 +11,9 @@ from heavylift.job import State
 from heavylift.store.call import Call
 from heavylift.store.verbs import Verbs, flag, nothing
 
+MOST = 1000
+"""Jobs that one call looks at, at most: Redis serves nobody else meanwhile."""
+
 Cancelled: TypeAlias = Literal["cancelled", "asked", "ended"]
 Removed: TypeAlias = Literal["removed", "active", "gone"]
 Replayed: TypeAlias = Literal["ok", "not_failed", "gone"]
@@ -105,7 +108,7 @@ class Repairing(Verbs):
         most_completed: int,
         most_failed: int,
     ) -> Call[SweepReply]:
-        """Bury what did not start in time, remove what was kept long enough or is too many; at most `limit` of each.
+        """Bury what did not start in time, remove what was kept long enough or is too many; at most `limit` (and 1,000) of each.
 
         The two durations become the queue's rule for jobs that end from now on; cancelled jobs go by those for
         completed ones.
@@ -119,7 +122,7 @@ class Repairing(Verbs):
             "sweep",
             queue,
             parse,
-            limit=limit,
+            limit=min(limit, MOST),
             keep_completed=keep_completed_ms,
             keep_failed=keep_failed_ms,
             most_completed=most_completed,

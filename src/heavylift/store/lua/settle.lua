@@ -133,10 +133,7 @@ if first_due and is_first_due(first_due) then put_back = math.max(put_back, 1) e
 add(delayed_key, delayed)
 line_up()
 
-local admitted = 0
-for path in pairs(freed) do
-  if admit(path) then admitted = admitted + 1 end
-end
+local admitted = admit_each(freed)
 if queue_limit and #unlocked > 0 and backlog() then
   admitted = #unlocked -- room under the queue's own limit
 end

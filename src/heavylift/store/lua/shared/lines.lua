@@ -64,13 +64,33 @@ local function place(ring, member, source, full)
   return false
 end
 
--- Bring the rings up to date after `path`'s line, or what it holds, has changed. True if it may run now.
+local function admit_line(path, group)
+  return place(ring_of(group), path, line_of(path), has_key(path) and is_full(limits_of(group).key, path))
+end
+
+local function admit_group(group)
+  return place(ring_key, group, ring_of(group), is_full(limits_of(group).group, group))
+end
+
+-- Bring the rings up to date after `path`'s line, or what it holds, has changed.
 local function admit(path)
   local group = group_of(path)
-  local limits = limits_of(group)
-  local ring = ring_of(group)
-  local runs = place(ring, path, line_of(path), has_key(path) and is_full(limits.key, path))
-  return place(ring_key, group, ring, is_full(limits.group, group)) and runs
+  admit_line(path, group)
+  admit_group(group)
+end
+
+-- The same for many paths, the keys of `paths`; each group once. Returns how many of them may run now.
+local function admit_each(paths)
+  local runs = {}
+  for path in pairs(paths) do
+    local group = group_of(path)
+    runs[group] = (runs[group] or 0) + (admit_line(path, group) and 1 or 0)
+  end
+  local sum = 0
+  for group, count in pairs(runs) do
+    if admit_group(group) then sum = sum + count end
+  end
+  return sum
 end
 
 -- Jobs about to stand in line, by path; `line_up` puts them there.
@@ -88,8 +108,8 @@ local function line_up()
   for path, line in pairs(standing) do
     add(line_of(path), line)
     if path ~= '' then lined = lined + #line / 2 end
-    if by_lines then admit(path) end
   end
+  if by_lines then admit_each(standing) end
 end
 
 -- A waiting job leaves its line.
