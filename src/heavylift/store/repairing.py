@@ -108,9 +108,9 @@ class Repairing(Verbs):
         most_completed: int,
         most_failed: int,
     ) -> Call[SweepReply]:
-        """Bury what did not start in time, remove what was kept long enough or is too many; at most `limit` (and 1,000) of each.
+        """Bury what did not start in time, remove what was kept long enough or is too many.
 
-        The two durations become the queue's rule for jobs that end from now on; cancelled jobs go by those for
+        At most `limit` (and never more than 1,000) of each. The two durations become the queue's rule for jobs that end from now on; cancelled jobs go by those for
         completed ones.
         """
 
