@@ -110,8 +110,8 @@ class Repairing(Verbs):
     ) -> Call[SweepReply]:
         """Bury what did not start in time, remove what was kept long enough or is too many.
 
-        At most `limit` (and never more than 1,000) of each. The two durations become the queue's rule for jobs that end from now on; cancelled jobs go by those for
-        completed ones.
+        At most `limit` (and never more than 1,000) of each. The two durations become the queue's rule for jobs that end
+        from now on; cancelled jobs go by the one for completed ones.
         """
 
         def parse(reply: Any) -> SweepReply:
