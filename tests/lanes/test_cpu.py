@@ -76,9 +76,11 @@ def test_a_child_is_a_group_of_its_own_deaf_to_ctrl_c_and_knows_neither_redis_no
     assert seen["threads"] == 2
 
 
-def test_the_fork_server_has_the_handlers(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
-    assert bench.lane.snapshot()["ready"]
-    assert "start slowly" not in caplog.text
+def test_the_fork_server_has_the_handlers(bench: Bench) -> None:
+    seen = bench.lane.snapshot()
+    assert seen["ready"]
+    assert seen["preloaded"]
+    assert {"facts", "wait"} <= set(seen["handlers"])
 
 
 def test_two_lanes_in_one_process_have_a_fork_server_each(tmp_path: Path, bench: Bench) -> None:
@@ -108,8 +110,8 @@ def test_a_call_given_to_a_child_that_has_just_been_killed_did_not_begin(bench: 
         ended = [id for id in bench.sink.heard if id.startswith("k")]
         for id in ended:
             assert bench.sink.outcome(id) == Interrupted("not_begun")
-        bench.lane._keeper._not_before = 0.0  # the growing pause between such deaths is another test's
-        bench.lane._keeper._failures = 0
+        bench.lane._keeper.launcher._not_before = 0.0  # the growing pause between such deaths is another test's
+        bench.lane._keeper.launcher.useful()
         bench.lane._keeper.post(lambda: None)
 
 

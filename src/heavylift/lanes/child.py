@@ -173,7 +173,7 @@ def _load(said: ChildSettings) -> tuple[Handlers | None, bool, tuple[str, ...], 
 
     orders = preload.Orders(said.root, said.modules)
     loaded = preload.loaded
-    preloaded = loaded is not None and loaded.orders == orders
+    preloaded = loaded is not None and (loaded.orders.root, loaded.orders.modules) == (said.root, said.modules)
     if loaded is None or not preloaded:
         loaded = preload.load(orders)
     registry = loaded.registry

@@ -12,6 +12,7 @@ import itertools
 import threading
 import time
 from collections.abc import Sequence
+from multiprocessing import util
 from typing import Any, Literal
 
 import msgspec
@@ -42,7 +43,7 @@ class CpuLane:
         said = ChildSettings(root, tuple(modules), settings.nice, settings.max_result)
         self._size = settings.slots
         self._sink = sink
-        self._server = ForkServer(msgspec.json.encode(Orders(root, tuple(modules))).decode())
+        self._server = ForkServer(msgspec.json.encode(Orders(root, tuple(modules), util.get_temp_dir())).decode())
         self._keeper = Keeper(
             settings.slots,
             self._server,
@@ -64,8 +65,9 @@ class CpuLane:
         """Start the slots and wait until they are up, or one could not be started (see `snapshot`)."""
         keeper = self._keeper
         keeper.start()
-        with keeper.changed:
-            keeper.changed.wait_for(lambda: keeper.problem or len(keeper.ready) == self._size, START_WITHIN)
+        launcher = keeper.launcher
+        with launcher.changed:
+            launcher.changed.wait_for(lambda: launcher.problem or len(keeper.ready) == self._size, START_WITHIN)
 
     def free(self) -> int:
         """Slots that can take a call now."""
@@ -119,15 +121,17 @@ class CpuLane:
 
     def snapshot(self) -> dict[str, Any]:
         """Facts for the status."""
-        keeper = self._keeper
+        keeper, problem = self._keeper, self._keeper.launcher.problem
         return {
             "places": self._size,
             "free": self.free(),
             "busy": len(keeper.calls),
             "stuck": 0,
-            "ready": not self._closing and not keeper.problem and bool(keeper.slots or not self._size),
-            "problem": keeper.problem,
+            "ready": not self._closing and not problem and bool(keeper.slots or not self._size),
+            "problem": problem,
             "handlers": list(keeper.handlers),
+            "preloaded": keeper.preloaded,
             "pids": keeper.pids(),
+            "started": keeper.launcher.started,
             **keeper.counts,
         }

@@ -23,8 +23,9 @@ from heavylift.attempt import Handlers, Prepared, Start
 from heavylift.errorinfo import error_info
 from heavylift.errors import StopReason
 from heavylift.lanes.lane import Sink
-from heavylift.lanes.running import Run, Watch
+from heavylift.lanes.running import Run
 from heavylift.lanes.threads import Threads
+from heavylift.lanes.watch import Watch
 from heavylift.outcome import Interrupted, Outcome, Raised
 from heavylift.settings import Settings
 

@@ -7,9 +7,6 @@ sink of its end.
 A death is seen by the process's sentinel. Its pipe is emptied before the outcome is given: the last checkpoint, and
 even the end of the attempt, may still be in it. Only a call that had *begun* has crashed; a process that dies idle,
 or with a call that it never took up, costs nobody anything.
-
-Replacements are started at once, unless processes die before they are of use (handlers that cannot be imported, a
-machine without memory): then one at a time, with growing pauses.
 """
 
 from __future__ import annotations
@@ -19,7 +16,6 @@ import os
 import selectors
 import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -33,6 +29,7 @@ from heavylift.errors import StopReason
 from heavylift.lanes.errands import Errands
 from heavylift.lanes.forkserver import ForkServer
 from heavylift.lanes.lane import Sink
+from heavylift.lanes.launcher import Launcher
 from heavylift.lanes.slot import Call, Slot
 from heavylift.lanes.wire import Begin, End, Garbled, Hello, Logged, Message, Reported, Saved, outcome_in
 from heavylift.outcome import Died, Interrupted, Outcome
@@ -45,9 +42,6 @@ TICK = 5.0
 
 EARLY = 5.0
 """Seconds. A process that dies idle before this age counts as a failed start."""
-
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
-"""Seconds before the next start after one that failed, doubled each time."""
 
 MUTE = 0.5
 """Seconds between the end of a process's pipe and its being killed, should it still live."""
@@ -62,9 +56,10 @@ class Keeper:
     Attributes:
         ready: slots that can take a call; shared, by atomic steps only.
         calls: attempts in flight by job id and token; shared likewise.
-        problem: why slots cannot be started, if they cannot.
         handlers: those that the last slot to start can run.
-        counts: started, recycled, died, for the status.
+        preloaded: it had them from the fork server.
+        counts: recycled and died, for the status.
+        launcher: fills the places; knows why it cannot, if it cannot.
     """
 
     def __init__(
@@ -73,20 +68,14 @@ class Keeper:
         self.ready: deque[Slot] = deque()
         self.calls: dict[tuple[str, str], Call] = {}
         self.slots: dict[int, Slot] = {}
-        self.problem = ""
         self.handlers: tuple[str, ...] = ()
-        self.counts = {"started": 0, "recycled": 0, "died": 0}
-        self.changed = threading.Condition()  # for `start`, which waits for the first slots
+        self.preloaded = False
+        self.counts = {"recycled": 0, "died": 0}
+        self.launcher = Launcher(size, server, settings, self.post, self._launched)
         self._server = server
-        self._settings = settings
         self._sink = sink
         self._recycle_jobs = recycle_jobs
         self._recycle_rss = recycle_rss
-        self._missing: deque[int] = deque(range(size))
-        self._failures = 0
-        self._batch = 0
-        self._not_before = 0.0
-        self._starting = 0
         self._closing = False
         self._over = False
         self._inbox: deque[Callable[[], None]] = deque()
@@ -96,14 +85,13 @@ class Keeper:
         os.set_blocking(self._wake, False)
         self._selector.register(self._woken, selectors.EVENT_READ, self._awake)
         self._thread = threading.Thread(target=self._loop, name="heavylift-cpu", daemon=True)
-        self._starter = Errands("cpu-start")
         self._clearer = Errands("cpu-clear")
 
     # --- from other threads -------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start the threads; slots follow."""
-        for thread in (self._starter, self._clearer, self._thread):
+        for thread in (self.launcher, self._clearer, self._thread):
             thread.start()
 
     def post(self, act: Callable[[], None]) -> None:
@@ -123,13 +111,12 @@ class Keeper:
     def close(self) -> None:
         """Start no more slots; kill those that are busy. `end` must follow."""
         self._closing = True
+        self.launcher.closing()
         self.post(self._kill_busy)
 
     def end(self, patience: float) -> None:
         """End all processes and the threads."""
-        if not self._starter.close(patience):
-            self._server.kill()  # a start hangs, most likely in an import
-            self._starter.close(patience)
+        self.launcher.close(patience)
         self.post(self._finish)
         self._thread.join(patience)
         slots = list(self.slots.values())
@@ -145,7 +132,7 @@ class Keeper:
 
     def _loop(self) -> None:
         while not self._over:
-            self._start_missing()
+            self.launcher.fill()
             for key, _ in self._selector.select(self._until_next()):
                 self._guarded(key.data)
             while self._inbox:
@@ -167,67 +154,27 @@ class Keeper:
 
     # --- starting ---------------------------------------------------------------------------------------------
 
-    def _start_missing(self) -> None:
-        now = time.monotonic()
-        while self._missing and not self._closing and now >= self._not_before:
-            if self._failures and self._starting:
-                return  # one at a time
-            self._starting += 1
-            self._starter.order(partial(self._launch, self._missing.popleft(), self._batch))
-
-    def _launch(self, index: int, batch: int) -> None:
-        """In the starter's thread."""
-        try:
-            slot = Slot.launch(index, self._server, self._settings)
-        except Exception:
-            self.post(partial(self._not_launched, index, batch, traceback.format_exc()))
-        else:
-            slot.batch = batch
-            self.post(partial(self._launched, slot))
-
-    def _not_launched(self, index: int, batch: int, why: str) -> None:
-        self._starting -= 1
-        self._missing.append(index)
-        self._unfit(why, batch)
-
     def _launched(self, slot: Slot) -> None:
         self.slots[slot.index] = slot
-        self.counts["started"] += 1
         self._selector.register(slot.pipe, selectors.EVENT_READ, partial(self._read, slot))
         self._selector.register(slot.sentinel, selectors.EVENT_READ, partial(self._died, slot))
 
     def _hello(self, slot: Slot, hello: Hello) -> None:
         if hello.error:
-            self._unfit(hello.error, slot.batch)
+            self.launcher.failed(hello.error, slot.batch)
             self._lay_off(slot, kill=True)
             if not any(other.up for other in self.slots.values()):
                 self._server.kill()  # it has the broken modules; the next one reads them anew
             return
-        self._starting -= 1
+        self.launcher.settled()
         slot.up = True
         slot.hello_by = inf
         if not hello.preloaded:
             log.warning("the fork server did not have the handlers; slots start slowly")
-        self.handlers = hello.handlers
+        self.handlers, self.preloaded = hello.handlers, hello.preloaded
         self.ready.append(slot)
-        self._tell(problem="")
+        self.launcher.well()
         self._sink.freed()
-
-    def _unfit(self, why: str, batch: int) -> None:
-        """A start has failed. Those that were ordered before the first of them failed add nothing to that."""
-        if batch != self._batch:
-            return
-        self._batch += 1
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._failures)
-        self._failures += 1
-        self._not_before = time.monotonic() + pause
-        log.error("a slot cannot be started", pause=pause, why=why)
-        self._tell(problem=why)
-
-    def _tell(self, problem: str) -> None:
-        with self.changed:
-            self.problem = problem
-            self.changed.notify_all()
 
     # --- what the processes say -----------------------------------------------------------------------------
 
@@ -271,7 +218,7 @@ class Keeper:
     def _returned(self, slot: Slot, call: Call, outcome: Outcome) -> None:
         slot.call = None
         slot.jobs += 1
-        self._failures = 0
+        self.launcher.useful()
         if not slot.dead:
             if self._worn(slot):
                 self._lay_off(slot)
@@ -321,7 +268,9 @@ class Keeper:
         early = slot.call is None and slot.jobs == 0 and time.monotonic() - slot.born < EARLY
         self.counts["died"] += 1
         if (early or not slot.up) and not self._closing:
-            self._unfit(f"process {slot.pid} ended before it was of use: {slot.cause}\n{slot.detail}", slot.batch)
+            self.launcher.failed(
+                f"process {slot.pid} ended before it was of use: {slot.cause}\n{slot.detail}", slot.batch
+            )
         self._lay_off(slot)
         if (call := slot.call) is not None:
             self._settle(call, self._outcome_of_death(call))
@@ -347,25 +296,23 @@ class Keeper:
                 self._selector.unregister(file)
         if self.slots.get(slot.index) is slot:
             del self.slots[slot.index]
-            self._missing.append(slot.index)
+            self.launcher.vacant(slot.index)
         if not slot.up:
-            self._starting -= 1
+            self.launcher.settled()
         if kill:
             slot.kill()
         slot.dead = True
-        self._start_missing()  # before it is cleared, which may take longer
+        self.launcher.fill()  # before it is cleared, which may take longer
         self._clearer.order(slot.clear)
 
     # --- clocks -------------------------------------------------------------------------------------------------
 
     def _until_next(self) -> float:
-        due = time.monotonic() + TICK
+        due = min(time.monotonic() + TICK, self.launcher.due())
         for slot in self.slots.values():
             due = min(due, slot.hello_by, slot.mute_until)
             if (call := slot.call) is not None:
                 due = min(due, call.begin_by, call.time_out_at, call.end_at)
-        if self._missing and not self._closing:
-            due = min(due, max(self._not_before, 0.0)) if not (self._failures and self._starting) else due
         return max(0.0, due - time.monotonic())
 
     def _look_at_clocks(self) -> None:

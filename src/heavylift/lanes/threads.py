@@ -167,16 +167,25 @@ class _Thread(threading.Thread):
         """Take and run until there is nothing more to do."""
         self._pool.awake()
         while (run := self._pool.take(self)) is not None:
+            outcome = self._outcome(run)
+            self._pool._finish(run, outcome)
+            del run, outcome
+
+    def _outcome(self, run: Run) -> Outcome:
+        """Run it. A `Stop` may strike at any call in here, even the last; it does so once at most."""
+        try:
             try:
                 self._hold(run)
                 outcome = self._pool._execute(run)
             except Stop:
-                outcome = run.stop_outcome()
+                raise
             except BaseException as defect:  # ours: an attempt does not raise
                 outcome = Raised(error_info(defect))
             self._release(run)
-            self._pool._finish(run, outcome)
-            del run, outcome
+        except Stop:
+            outcome = run.stop_outcome()
+            self._release(run)
+        return outcome
 
     def interrupt(self, run: Run) -> None:
         """Raise `Stop` here if this run is still the one."""
@@ -191,13 +200,8 @@ class _Thread(threading.Thread):
         run.begun = True
 
     def _release(self, run: Run) -> None:
-        """From here on no stop for this run reaches the thread. One on its way is taken back, or caught right here."""
-        while True:
-            try:
-                with self._guard:
-                    self.run_now = None
-                    if run.stop_sent and self.ident is not None:
-                        _take_back(self.ident, None)
-                return
-            except Stop:
-                continue
+        """From here on no stop for this run reaches the thread. One that is on its way is taken back."""
+        with self._guard:
+            self.run_now = None
+            if run.stop_sent and self.ident is not None:
+                _take_back(self.ident, None)
