@@ -41,10 +41,7 @@ def _alone(session: Session, json: JsonOption = False) -> None:
 
 def listing(
     session: Session,
-    queue: OURS = frozenset({"Reject", "Retry", "Timeout", "ProcessDied", "WorkerLost", "InvalidJob", "UnknownHandler"})
-"""What an attempt came to that was no exception of the handler's: the message says it all."""
-
-QueueOption = None,
+    queue: QueueOption = None,
     reason: ReasonOption = None,
     handler: HandlerOption = None,
     limit: LimitOption = 50,
@@ -79,10 +76,7 @@ def replay(
     session: Session,
     ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Of the jobs.", show_default=False)] = None,
     all: Annotated[bool, typer.Option("--all", help="All of them, of every queue.")] = False,
-    queue: OURS = frozenset({"Reject", "Retry", "Timeout", "ProcessDied", "WorkerLost", "InvalidJob", "UnknownHandler"})
-"""What an attempt came to that was no exception of the handler's: the message says it all."""
-
-QueueOption = None,
+    queue: QueueOption = None,
     reason: ReasonOption = None,
     handler: HandlerOption = None,
     json: JsonOption = False,
