@@ -203,3 +203,13 @@ def test_a_url_that_cannot_be_read_is_refused_without_showing_the_password() -> 
 def test_no_url_is_refused_with_the_remedy() -> None:
     with pytest.raises(InvalidArgument, match="embedded"):
         Target.from_settings(Settings())
+
+
+def test_what_is_broken_off_between_sending_and_hearing_leaves_no_replies_behind(connection: Connection) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        connection.round_trip([enqueue("a"), JOBS.queues()], meanwhile=interrupted)
+    assert connection.ask(JOBS.counts("q")).completed == 0, "the reply is that of this call"
+    wait_until("the broken off call has run", lambda: connection.ask(JOBS.counts("q")).waiting == 1)

@@ -96,7 +96,21 @@ class Connection:
         for node in list(self._links):
             self._drop(node)
 
-    def _pass(self, exchange: Exchange, meanwhile: Callable[[], None] | None = None) -> None:
+    def _pass(self, exchange: Exchange, meanwhile: Callable[[], None] | None) -> None:
+        try:
+            failed = self._speak(exchange, meanwhile)
+        except BaseException:
+            self.close()  # the replies on their way belong to nobody now
+            raise
+        for node, lost in failed.items():
+            self._drop(node)
+            if node is None or self._slots is None:
+                raise lost
+            self._slots.forget(node)
+            exchange.fail(node, lost)
+
+    def _speak(self, exchange: Exchange, meanwhile: Callable[[], None] | None) -> dict[Node, StoreError]:
+        """Send to every node, then hear every node; the nodes that failed."""
         sends = exchange.sends()
         failed: dict[Node, StoreError] = {}
         for node, commands in sends.items():
@@ -105,26 +119,14 @@ class Connection:
             except StoreError as error:
                 failed[node] = error
         if meanwhile is not None and not failed:
-            self._spend(meanwhile)
+            meanwhile()
         for node, commands in sends.items():
             if node not in failed:
                 try:
                     exchange.feed(node, self._link(node).receive(len(commands)))
                 except StoreError as error:
                     failed[node] = error
-        for node, lost in failed.items():
-            self._drop(node)
-            if node is None or self._slots is None:
-                raise lost
-            self._slots.forget(node)
-            exchange.fail(node, lost)
-
-    def _spend(self, meanwhile: Callable[[], None]) -> None:
-        try:
-            meanwhile()
-        except BaseException:
-            self.close()  # the replies on their way belong to nobody now
-            raise
+        return failed
 
     def _link(self, node: Node) -> Link:
         if (link := self._links.get(node)) is None:
