@@ -179,7 +179,7 @@ def nothing_left(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("TMPDIR", str(folder))
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     before = leftovers.descriptors()
-    already = {line.split()[0] for line in leftovers.processes()}
+    already = {line.split()[0] for line in leftovers.processes(_lasting_pids(request))}
     try:
         yield
         left = _left_behind(request, before, already, folder)
@@ -188,9 +188,13 @@ def nothing_left(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     assert not left, "left behind:\n  " + "\n  ".join(left)
 
 
+def _lasting_pids(request: pytest.FixtureRequest) -> list[int]:
+    return [server.pid for server in request.config.stash[LASTING] if server.process is not None]
+
+
 def _left_behind(request: pytest.FixtureRequest, before: dict[int, str], already: set[str], folder: Path) -> list[str]:
     def look() -> list[str]:
-        lasting = [server.pid for server in request.config.stash[LASTING] if server.process is not None]
+        lasting = _lasting_pids(request)
         return [
             *(f"process {line}" for line in leftovers.processes(lasting) if line.split()[0] not in already),
             *(f"descriptor {line}" for line in _descriptors(request, before)),

@@ -33,7 +33,10 @@ def adopt_orphans() -> None:
 
 def processes(lasting: Iterable[int] = ()) -> list[str]:
     """Running descendants of this process, but for the lasting ones. Zombies nobody waits for are reaped on the way."""
-    lasting = set(lasting)
+    tracker = sys.modules.get("multiprocessing.resource_tracker")
+    lasting = {*lasting, getattr(tracker and tracker._resource_tracker, "_pid", None)}
+    if (children := _children()) is not None and not children - lasting:
+        return []
     left = []
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
@@ -46,6 +49,15 @@ def processes(lasting: Iterable[int] = ()) -> list[str]:
             if KEPT_BY_PYTHON not in command or child.ppid() != os.getpid():
                 left.append(f"{child.pid} {command[:160]}")
     return left
+
+
+def _children() -> frozenset[int] | None:
+    """Our children by a cheap question; a descendant without us would have become one. None if it cannot be asked."""
+    try:
+        listed = [Path(task.path, "children").read_text() for task in os.scandir("/proc/self/task")]
+    except OSError:
+        return None
+    return frozenset(int(pid) for line in listed for pid in line.split())
 
 
 def _reap(pid: int) -> None:
@@ -68,18 +80,24 @@ def descriptors() -> dict[int, str]:
 
 def new_descriptors(before: dict[int, str]) -> list[str]:
     """Descriptors that were not open before, but for those Python keeps (its resource tracker, files of its own)."""
+    if not (opened := _opened(before)):
+        return []
     gc.collect()
+    opened = _opened(before)
     kept = _kept_by_python()
     listing = f"/proc/{os.getpid()}/fd"
     return [
         f"{number} -> {target}"
-        for number, target in descriptors().items()
-        if before.get(number) != target
-        and number not in kept
+        for number, target in opened.items()
+        if number not in kept
         and target != listing
         and not target.startswith(("/dev/", listing))
         and not ("site-packages" in target or target.startswith(sys.prefix))
     ]
+
+
+def _opened(before: dict[int, str]) -> dict[int, str]:
+    return {number: target for number, target in descriptors().items() if before.get(number) != target}
 
 
 def _kept_by_python() -> set[int | None]:

@@ -35,6 +35,7 @@ from heavylift.store.channel import Channel
 from heavylift.store.connection import Connection, Target
 from heavylift.store.jobs import Jobs, QueueCounts
 from heavylift.store.scripts import Scripts
+from heavylift.store.server import check_server
 from heavylift.worker.contact import Contact
 from heavylift.worker.dispatcher import Dispatcher
 from heavylift.worker.heartbeat import Heartbeat
@@ -248,12 +249,21 @@ class Worker:
         try:
             while not self.done.is_set():
                 try:
+                    self._check_server()
                     contact.round_trip([self.jobs.register_queue(name) for name in self.queues.queues])
                     break
                 except Unavailable:
                     self.done.wait(contact.pause())
         finally:
             contact.close()
+
+    def _check_server(self) -> None:
+        connection = self._connect("check")
+        try:
+            for warning in check_server(connection):
+                log.warning(warning)
+        finally:
+            connection.close()
 
     def _nothing_left(self, contact: Contact, horizon: float) -> bool:
         try:
