@@ -8,7 +8,7 @@ PIP    := $(BIN)/python -m pip install -q --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: run-worker enqueue status samples test test-faults bench lint format clean help
+.PHONY: run-worker enqueue status samples test test-faults bench bench-peers lint format clean help
 
 ##@ Use it
 
@@ -34,6 +34,10 @@ test-faults: $(VENV)/test.stamp  ## run the tests that kill, freeze and restart 
 
 bench: $(VENV)/test.stamp  ## run the benchmarks
 	@$(PYTEST) benchmarks -o addopts="-q --strict-markers" --timeout=0 --benchmark-only $(ARGS)
+
+bench-peers: $(VENV)/test.stamp  ## measure heavylift beside BullMQ, in turn (needs Node), into benchmarks/results.md
+	@if command -v npm >/dev/null; then cd benchmarks/peers/bullmq && npm install --no-package-lock --no-audit --no-fund --loglevel=error; fi
+	@$(BIN)/python -m benchmarks.compare $(ARGS)
 
 lint: $(VENV)/lint.stamp  ## check style, types and the direction of imports
 	@$(BIN)/ruff check

@@ -6,7 +6,8 @@
     python -m benchmarks.drive pickup URL QUEUE RECORDS COUNT
 
 One JSON line per result. A worker serves the one queue (several with commas) with the default settings, says when it is
-ready, ends with its standard input, and then says what it has seen.
+ready, ends with its standard input, and then says what it has seen. Its root, for handlers of files, is
+`HEAVYLIFT_ROOT`.
 """
 
 from __future__ import annotations
@@ -57,7 +58,6 @@ def single(url: str, queue: str, count: int) -> float:
     from heavylift import Client
 
     with Client(url) as client:
-        client.queues()
         start = time.perf_counter()
         for n in range(count):
             client.enqueue(spec(queue, n))
@@ -69,7 +69,6 @@ def bulk(url: str, queue: str, count: int, chunk: int) -> float:
     from heavylift import Client
 
     with Client(url) as client:
-        client.queues()
         start = time.perf_counter()
         for first in range(0, count, chunk):
             client.enqueue_many([spec(queue, n) for n in range(first, min(first + chunk, count))])
@@ -99,16 +98,21 @@ def work(url: str, queues: list[str], records: Path) -> None:
     from heavylift.settings import Settings
     from heavylift.worker.worker import Worker
 
-    modules = ["benchmarks.handlers_notes"]
+    modules = ["benchmarks.handlers_notes", "handlers.images"]
     settings = Settings.load(redis_url=url)
     registry = Registry.load(settings.root, modules)
     worker = Worker(settings, registry, modules=modules, queues=dict.fromkeys(queues, 1))
     worker.start()
     say(ready=os.getpid(), worker=worker.id)
-    threading.Thread(target=lambda: (sys.stdin.buffer.read(), worker.done.set()), daemon=True).start()
+    threading.Thread(target=_end_with_input, args=(worker.done,), daemon=True).start()
     worker.done.wait()
     worker.stop()
     say(facts=worker.facts())
+
+
+def _end_with_input(done: threading.Event) -> None:
+    sys.stdin.buffer.read()
+    done.set()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ look at the median of the ratios.
 
 from __future__ import annotations
 
-import os
 import random
 import statistics
 import tempfile
@@ -25,6 +24,7 @@ from pathlib import Path
 
 import psutil
 
+from heavylift.settings import processors
 from tests.servers import Server
 
 RECORD = 8
@@ -136,7 +136,7 @@ class Meter:
 def info(server: Server, section: str) -> dict[str, dict[str, float]]:
     """One section of INFO."""
     with server.client() as client:
-        return client.info(section)  # type: ignore[return-value]
+        return client.info(section)
 
 
 def script_us(server: Server) -> float:
@@ -193,5 +193,5 @@ class Latency:
 
 def machine() -> str:
     """The machine in general words."""
-    memory = psutil.virtual_memory().total / 2**30
-    return f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores, {memory:.0f} GiB"
+    cores = processors()
+    return f"{cores} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB"

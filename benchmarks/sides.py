@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -65,12 +66,22 @@ class Side:
         return values
 
     @contextmanager
-    def worker(self, server: Server, records: Path, queues: Sequence[str] = ()) -> Iterator[RunningWorker]:
-        """A worker, ready when the block begins, ended gracefully with it."""
+    def worker(
+        self, server: Server, records: Path, queues: Sequence[str] = (), root: Path | None = None
+    ) -> Iterator[RunningWorker]:
+        """A worker, ready when the block begins, ended gracefully with it.
+
+        Args:
+            server: where its jobs are.
+            records: what its handlers leave.
+            queues: to serve; the side's own if not given.
+            root: the project's root, for handlers of files.
+        """
         queue = ",".join(queues) or self.queue
         process = subprocess.Popen(
             [*self.program, "work", server.url, queue, str(records)],
             cwd=ROOT,
+            env=os.environ | ({"HEAVYLIFT_ROOT": str(root)} if root else {}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
