@@ -53,11 +53,14 @@ def processes(lasting: Iterable[int] = ()) -> list[str]:
 
 def _children() -> frozenset[int] | None:
     """Our children by a cheap question; a descendant without us would have become one. None if it cannot be asked."""
+    pids: set[int] = set()
     try:
-        listed = [Path(task.path, "children").read_text() for task in os.scandir("/proc/self/task")]
+        for task in os.listdir("/proc/self/task"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+                pids.update(map(int, Path(f"/proc/self/task/{task}/children").read_text().split()))
     except OSError:
         return None
-    return frozenset(int(pid) for line in listed for pid in line.split())
+    return frozenset(pids)
 
 
 def _reap(pid: int) -> None:
