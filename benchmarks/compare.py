@@ -140,7 +140,8 @@ def about(server: Server, rounds: int, with_peer: bool) -> str:
     parts.append(f"Redis {redis} on loopback without persistence")
     return (
         f"{', '.join(parts)}; {machine()}, all on the same machine. Medians of {rounds} rounds, the sides in turn; "
-        "*times better* is the median of each round's ratio. Both keep completed jobs, as by default: BullMQ all, heavylift the last 10,000."
+        "*times better* is the median of each round's ratio. Both keep completed jobs, as by default: BullMQ all of "
+        "them, heavylift the last 10,000."
     )
 
 
