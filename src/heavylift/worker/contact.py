@@ -49,7 +49,7 @@ class Contact:
                 self._connection = self._connect(self.role)
             replies = self._connection.round_trip(calls, meanwhile)
         except (Unavailable, PermissionMissing) as lost:
-            self._lost(lost)
+            self.lost(lost)
             raise Unavailable(str(lost)) from None
         if self.down_since is not None:
             self._found()
@@ -67,7 +67,8 @@ class Contact:
             self._connection.close()
             self._connection = None
 
-    def _lost(self, why: StoreError) -> None:
+    def lost(self, why: StoreError) -> None:
+        """Note that there is no contact, told once; `round_trip` does it by itself, this is for other tries."""
         self.close()
         self._failures += 1
         if self.down_since is None:

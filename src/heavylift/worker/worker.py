@@ -250,6 +250,11 @@ class Worker:
             while not self.done.is_set():
                 try:
                     self._check_server()
+                except Unavailable as away:
+                    contact.lost(away)
+                    self.done.wait(contact.pause())
+                    continue
+                try:
                     contact.round_trip([self.jobs.register_queue(name) for name in self.queues.queues])
                     break
                 except Unavailable:
