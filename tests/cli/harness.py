@@ -157,9 +157,13 @@ class Project:
 
     def worker(self, *args: str) -> Program:
         """A worker without a terminal, ready to claim."""
-        program = Program(self, "worker", "--slots", "1", "--poll", "1", "--deadline", "10", "--grace", "1", *args)
-        self.started.append(program)
+        program = self.start("worker", "--slots", "1", "--poll", "1", "--deadline", "10", "--grace", "1", *args)
         program.wait_for("worker ready")
+        return program
+
+    def start(self, *args: str) -> Program:
+        """A command that runs on."""
+        self.started.append(program := Program(self, *args))
         return program
 
     def terminal(self, *args: str, width: int = 100, shell: str | None = None) -> Terminal:

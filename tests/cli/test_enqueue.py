@@ -131,6 +131,13 @@ def test_a_failed_job_fails_the_command_and_says_why(project: Project) -> None:
     assert "no good" in done.stdout
 
 
+def test_waiting_for_nobody_is_said(project: Project) -> None:
+    waiting = project.terminal("enqueue", "echo", "one", "--wait", width=200)
+    waiting.wait_for("no worker serves the queue default now")
+    project.worker()
+    assert waiting.wait() == 0
+
+
 def test_many_jobs_are_summed_up(project: Project) -> None:
     project.worker()
     done = project.run("enqueue", "echo", *map(str, range(150)), "--wait")

@@ -140,6 +140,25 @@ def test_a_failed_attempt_is_a_line(project: Project) -> None:
     assert (line["handler"], line["cause"], line["correlation_id"]) == ("refuse", "rejected", "order-1")
 
 
+def test_a_crash_of_the_worker_itself_is_1_with_its_reason(project: Project) -> None:
+    (project.folder / "handlers" / "sabotage.py").write_text(
+        "from heavylift.worker.janitor import Janitor\n\n"
+        "def broken(self):\n    raise RuntimeError('no janitor today')\n\nJanitor.run = broken\n"
+    )
+    done = project.run("worker", "--slots", "1")
+    assert done.returncode == 1
+    assert "no janitor today" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_waits_for_redis_until_it_is_told_to_end(project: Project, number: signal.Signals) -> None:
+    project.url = "redis://127.0.0.1:1"
+    worker = project.start("worker")
+    worker.wait_for("lost contact to redis")
+    worker.signal(number)
+    assert worker.wait(5) == 0
+
+
 def test_modules_are_loaded_beside_the_folder(project: Project) -> None:
     (project.folder / "more.py").write_text(
         "from heavylift import handler\n\n@handler(lane='cpu')\ndef extra(x: int) -> int:\n    return x + 1\n"

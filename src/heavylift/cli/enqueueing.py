@@ -13,6 +13,7 @@ from heavylift.cli.bars import Board, LiveBoard
 from heavylift.cli.doors import client_of
 from heavylift.cli.exits import FAILED
 from heavylift.cli.failed import last_words
+from heavylift.cli.invocation import command_line
 from heavylift.cli.session import Session
 from heavylift.client import Client, Job
 from heavylift.errors import InvalidArgument, JobNotFound
@@ -79,6 +80,7 @@ def _wait(session: Session, client: Client, jobs: Sequence[Job[Any]], labels: Ma
         board.add(job.id, labels[job.id])
     if not json:
         _announce(session, distinct)
+        _warn_of_nobody(session, client, distinct)
     bad = 0
     records: list[JobRecord | None] = []
     with LiveBoard(session.err if json else session.out, board):
@@ -101,6 +103,14 @@ def _announce(session: Session, jobs: Sequence[Job[Any]]) -> None:
         session.err.print(Text(" ".join(job.id for job in jobs), style="dim"))
     else:
         session.err.print(Text(f"{len(jobs):,} jobs", style="dim"))
+
+
+def _warn_of_nobody(session: Session, client: Client, jobs: Sequence[Job[Any]]) -> None:
+    """Say so if there is nobody to wait for."""
+    served = {queue for worker in client.workers() for queue in worker.get("queues") or ()}
+    for queue in sorted({job.queue for job in jobs} - served):
+        line = f"no worker serves the queue {queue} now; to start one: {command_line('worker')}"
+        session.err.print(Text(line, style="yellow"), soft_wrap=True)
 
 
 def _draw(board: Board, event: Event) -> None:

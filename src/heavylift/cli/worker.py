@@ -1,14 +1,10 @@
-"""`heavylift worker`: runs jobs until it is told to end.
-
-Exit codes: 0 ended as told, or drained (`--burst`) · 1 crashed · 2 wrong input · 130 a second Ctrl-C: running jobs
-were put back · 131 a third: ended at once, their locks will expire.
-"""
+"""`heavylift worker`: runs jobs until it is told to end. See `signals` for what it heeds."""
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -18,10 +14,17 @@ from heavylift.files import Roots
 
 TUNING = "Tuning (also as HEAVYLIFT_... and in heavylift.toml)"
 
+EPILOG = (
+    "Exit codes: 0 ended as told, or drained · 1 crashed · 2 wrong input · 130 a second Ctrl-C: running jobs were put "
+    "back · 131 a third: ended at once, their jobs come back when the locks expire"
+)
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(command(worker))
+    app.command(epilog=EPILOG)(command(worker))
 
 
 def _seconds(text: str) -> Any:
@@ -57,7 +60,7 @@ def worker(
     grace: Annotated[float | None, _seconds("Between asking a job to stop and killing it.")] = None,
     nice: Annotated[int | None, _number("Niceness of the processes for heavy jobs.")] = None,
     recycle_jobs: Annotated[int | None, _number("Renew such a process after so many jobs; 0 for never.")] = None,
-    log_level: Annotated[str, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")] = "info",
+    log_level: Annotated[LogLevel, typer.Option(help="Which lines to show.", show_default=False)] = "info",
 ) -> None:
     """Run jobs: load the handlers, claim, run, settle. Ctrl-C ends it.
 
