@@ -11,10 +11,15 @@ import pytest
 from rich.console import Console
 
 from heavylift.cli import output
+from heavylift.cli.banner import next_commands
 from heavylift.cli.bars import Board
 from heavylift.cli.invocation import program
+from heavylift.cli.session import Said
 from heavylift.cli.settings import without_password
+from heavylift.handler import handler
 from heavylift.job import Progress, State
+from heavylift.registry import Registry
+from heavylift.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -142,3 +147,23 @@ def test_the_program_is_named_as_it_can_be_started_from_here(tmp_path: Path, mon
     assert program(tmp_path) == "heavylift"
     monkeypatch.setenv("VIRTUAL_ENV", str(script.parent.parent))
     assert program(tmp_path) == "'my env/bin/heavylift'"
+
+
+def test_the_commands_to_type_say_again_what_was_said_but_no_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", [str(tmp_path / "bin" / "heavylift")])
+
+    @handler
+    def greet(name: str) -> None: ...
+
+    def lines(redis: str) -> list[str]:
+        settings = Settings(root=tmp_path, redis_url=redis)
+        return next_commands(settings, Registry([greet]), [], Said(redis=redis, prefix="p"), tmp_path)
+
+    assert lines("unix:///a?db=1")[0] == "bin/heavylift enqueue greet --help --prefix p --redis 'unix:///a?db=1'"
+    assert lines("redis://:secret@host") == [
+        "export HEAVYLIFT_REDIS_URL='redis://:***@host'  # with its password",
+        "bin/heavylift enqueue greet --help --prefix p",
+        "bin/heavylift status --prefix p",
+    ]

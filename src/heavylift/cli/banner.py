@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -73,16 +74,18 @@ def next_commands(
 ) -> list[str]:
     """What to type next, each line as it can be pasted into a terminal that stands where this one does."""
     here = Path.cwd() if here is None else here
-    again = [f"{name} {value}" for name, value in (("--redis", _url(said)), ("--prefix", said.prefix)) if value]
+    again = [] if said.prefix is None else [f"--prefix {said.prefix}"]
     preferred = [folder.handler for folder in watched]
-    lines = [] if here == settings.root else [f"cd {settings.root}"]
+    lines = [] if here == settings.root else [f"cd {shlex.quote(str(settings.root))}"]
+    if said.redis is not None:
+        shown = shlex.quote(without_password(said.redis))
+        if without_password(said.redis) == said.redis:
+            again.append(f"--redis {shown}")
+        else:
+            lines.append(f"export HEAVYLIFT_REDIS_URL={shown}  # with its password")
     lines.append(command_line(*_enqueue([*preferred, *registry.handlers]), *again, folder=settings.root))
     lines.append(command_line("status", *again, folder=settings.root))
     return lines
-
-
-def _url(said: Said) -> str | None:
-    return None if said.redis is None else without_password(said.redis)
 
 
 def _enqueue(handlers: Sequence[Handler[..., Any]]) -> list[str]:
