@@ -6,7 +6,6 @@ is not slowed down by being looked at. Of many that end at once, a few are named
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from typing import Any
 
@@ -25,7 +24,7 @@ from heavylift.worker.worker import Worker
 LOOK = 0.1
 """Seconds between two looks."""
 
-NAMED = 20
+NAMED = 10
 """Ended jobs named for each look."""
 
 MOST_BARS = 12
@@ -39,7 +38,7 @@ class AtWork(Service):
         self._worker = worker
         self._console = console
         self._board = Board(most=MOST_BARS, keep_ended=False, summary=Text())
-        self._lately: deque[Running] = deque(maxlen=500)
+        self._lately: deque[tuple[Running, float]] = deque(maxlen=500)
         worker.sink.lately = self._lately
 
     def run(self) -> None:
@@ -64,15 +63,12 @@ class AtWork(Service):
 
     def _name_ended(self) -> None:
         ended = [self._lately.popleft() for _ in range(len(self._lately))]
-        completed = [(entry, entry.outcome) for entry in ended if isinstance(entry.outcome, Completed)]
-        for entry, outcome in completed[:NAMED]:
-            took = duration(time.time() - entry.started_at / 1000)
-            line = Text.assemble(
-                ("✓ ", "green"), label(entry.envelope), (f"  {took}  ", "dim"), (_result(outcome.result), "dim")
-            )
-            self._console.print(line, no_wrap=True, overflow="ellipsis")
+        completed = [(entry, at) for entry, at in ended if isinstance(entry.outcome, Completed)]
+        lines = [_line(entry, at) for entry, at in completed[:NAMED]]
         if len(completed) > NAMED:
-            self._console.print(Text(f"✓ … and {len(completed) - NAMED:,} more", style="green"))
+            lines.append(Text(f"✓ … and {len(completed) - NAMED:,} more", style="green"))
+        if lines:  # together: each print draws the bars anew
+            self._console.print(Text("\n").join(lines), no_wrap=True, overflow="ellipsis")
 
     def _summary(self, running: int) -> Text:
         outcomes = dict(self._worker.sink.outcomes)
@@ -96,6 +92,13 @@ def label(envelope: Envelope | None) -> str:
     args = _decoded(bytes(envelope.args))
     first = next(iter(args.values()), None) if isinstance(args, dict) else None
     return f"{envelope.handler} {compact(first, 40)}".strip()
+
+
+def _line(entry: Running, at: float) -> Text:
+    outcome = entry.outcome
+    said = _result(outcome.result) if isinstance(outcome, Completed) else ""
+    took = duration(at - entry.started_at / 1000)
+    return Text.assemble(("✓ ", "green"), label(entry.envelope), (f"  {took}  ", "dim"), (said, "dim"))
 
 
 def _result(raw: bytes) -> str:

@@ -123,6 +123,7 @@ class Run:
     def _end(self, worker: Worker) -> None:
         running = len(worker.running)
         log.info("ending", running=running, deadline_s=self._settings.deadline if running else 0)
+        worker.quiet()
         worker.done.set()
 
     def _hurry(self, worker: Worker) -> None:

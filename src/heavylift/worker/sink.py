@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -17,7 +18,8 @@ class WorkerSink:
 
     Attributes:
         outcomes: how many attempts ended in which way.
-        lately: where to put what has ended, for whoever shows this worker at work; None if nobody does.
+        lately: where to put what has ended, and when (seconds since 1970), for whoever shows this worker at work;
+            None if nobody does.
     """
 
     def __init__(self, running: RunningTable, settler: Settler, relay: Relay, nudge: Callable[[], None]) -> None:
@@ -26,7 +28,7 @@ class WorkerSink:
         self._relay = relay
         self._nudge = nudge
         self.outcomes: dict[str, int] = {}
-        self.lately: deque[Running] | None = None
+        self.lately: deque[tuple[Running, float]] | None = None
 
     def began(self, id: str, token: str) -> None:
         """The handler is about to be called."""
@@ -53,7 +55,7 @@ class WorkerSink:
             return
         entry.outcome = outcome
         if self.lately is not None:
-            self.lately.append(entry)
+            self.lately.append((entry, time.time()))
         if isinstance(outcome, LockLost):
             self._relay.take(id, token)
             self._running.remove(id, token)
