@@ -76,6 +76,7 @@ def test_term_lets_running_jobs_finish_and_exits_zero(
     ]
     wait_until("both run", lambda: all(ledger.starts(job.id) for job in running))
     worker.signal(signal.SIGTERM)
+    wait_until("it claims no more", lambda: client.workers()[0]["quiet"])
     late = client.enqueue(jobs.quick.job(ledger=book))
     gate.touch()
     assert worker.wait() == 0

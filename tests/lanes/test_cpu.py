@@ -299,8 +299,12 @@ def _family() -> list[psutil.Process]:
     return [
         child
         for child in psutil.Process().children(recursive=True)
-        if running(child.pid) and "resource_tracker" not in " ".join(child.cmdline())
+        if running(child.pid) and not any(word in " ".join(child.cmdline()) for word in OTHERS)
     ]
+
+
+OTHERS = ("resource_tracker", "redis-server", "valkey-server", "redis-sentinel")
+"""Python's own process, and servers that last for the whole test run."""
 
 
 def test_a_slot_above_its_memory_is_renewed_when_it_is_idle(tmp_path: Path) -> None:
