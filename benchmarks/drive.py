@@ -12,6 +12,7 @@ ready, ends with its standard input, and then says what it has seen. Its root, f
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import random
@@ -103,6 +104,8 @@ def work(url: str, queues: list[str], records: Path) -> None:
     registry = Registry.load(settings.root, modules)
     worker = Worker(settings, registry, modules=modules, queues=dict.fromkeys(queues, 1))
     worker.start()
+    gc.collect()
+    gc.freeze()  # as the command does
     say(ready=os.getpid(), worker=worker.id)
     threading.Thread(target=_end_with_input, args=(worker.done,), daemon=True).start()
     worker.done.wait()

@@ -16,8 +16,8 @@ from heavylift import Client
 from heavylift.settings import Settings, processors
 from tests.servers import Server
 
-COUNT = 40
-PAIRS = 7
+COUNT = 20
+PAIRS = 15
 
 
 def test_resize(benchmark: BenchmarkFixture, server: Server, client: Client, folder: Path, bars: Bars) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -76,6 +77,8 @@ class Run:
         worker.start()
         if worker.done.is_set():
             return
+        gc.collect()
+        gc.freeze()  # what is loaded by now stays: not looking at it again and again is worth a tenth of the work
         self._greet(worker)
         with ExitStack() as running:
             if self._session.out.is_terminal:
