@@ -85,7 +85,7 @@ def after(attempts: int = 0, crashes: int = 0, unknown: int = 0, interruptions: 
         (Abandoned("w"), after(crashes=2), TWO, Settlement(State.FAILED, "crashes", reason=Reason.POISON)),
         # It was taken away: free, and back to its place.
         (Interrupted("shutdown"), after(), TWO, Settlement(State.WAITING, "interruptions", keep_rank=True)),
-        (Interrupted("not_begun"), after(interruptions=99), TWO,
+        (Interrupted("not_begun"), after(interruptions=9), TWO,
             Settlement(State.WAITING, "interruptions", keep_rank=True)),
         # Nobody here knows it: a deploy may be under way.
         (UnknownHandler("x"), after(), TWO, Settlement(State.DELAYED, "unknown", UNKNOWN_WAIT)),
@@ -235,3 +235,13 @@ def test_every_outcome_has_a_cause_and_tells_what_went_wrong(outcome: Outcome) -
     assert cause_of(outcome)
     nothing_wrong = isinstance(outcome, (Completed, Cancelled, LockLost))
     assert (error_of(outcome) is None) == nothing_wrong
+
+
+def test_a_job_whose_process_never_gets_to_begin_is_suspected_in_the_end() -> None:
+    settlement = decide(Interrupted("not_begun"), after(interruptions=10, crashes=2), TWO, luck=0.0)
+    assert (settlement.to, settlement.reason) == (State.FAILED, Reason.POISON)
+
+
+def test_no_backoff_leads_beyond_what_can_be_stored() -> None:
+    policy = Policy(retries=2, backoff=Backoff(delays=(1e308,), jitter=0))
+    assert decide(Raised(ErrorInfo("E", "")), Counters(starts=1), policy, luck=0.0).delay == 1e10

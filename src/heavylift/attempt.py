@@ -20,7 +20,7 @@ import msgspec
 
 from heavylift.codec import decode_envelope, encode_result
 from heavylift.context import Context, JobInfo, Reporter
-from heavylift.errorinfo import error_info
+from heavylift.errorinfo import MESSAGE_LIMIT, cut, error_info
 from heavylift.errors import InvalidJob, InvalidResult, Reject, Retry, StopReason
 from heavylift.handler import Handler
 from heavylift.job import Counters, Envelope
@@ -82,7 +82,7 @@ def prepare(start: Start, handlers: Handlers) -> Prepared | Outcome:
     try:
         envelope = decode_envelope(start.spec)
     except InvalidJob as wrong:
-        return Invalid(str(wrong))
+        return Invalid(cut(str(wrong), MESSAGE_LIMIT))
     handler = handlers.get(envelope.handler)
     if handler is None:
         return UnknownHandler(envelope.handler)
@@ -135,7 +135,7 @@ def _bind(prepared: Prepared, reporter: Reporter) -> _Call | Invalid:
     try:
         args, kwargs = handler.arguments.decode(prepared.envelope.args)
     except InvalidJob as wrong:
-        return Invalid(str(wrong))
+        return Invalid(cut(str(wrong), MESSAGE_LIMIT))
     except Exception as broken:  # a validator of the user's own
         return Invalid(f"the arguments could not be checked: {error_info(broken).message}")
     if not handler.wants_context:
@@ -163,9 +163,9 @@ def outcome_of(raised: BaseException, prepared: Prepared, reporter: Reporter) ->
     as any other.
     """
     if isinstance(raised, Retry):
-        return RetryAsked(raised.after, str(raised))
+        return RetryAsked(raised.after, error_info(raised).message)
     if isinstance(raised, Reject):
-        return Rejected(str(raised))
+        return Rejected(error_info(raised).message)
     if (reason := reporter.stopping()) is not None:
         trace = error_info(raised) if reason == "timeout" else None
         return stopped(reason, prepared.start.timeout, error=trace)

@@ -215,6 +215,7 @@ def _progress(done: float | None, total: float | None, message: str) -> Progress
     for name, value in (("fraction_or_done", done), ("total", total)):
         if value is not None and not (isinstance(value, (int, float)) and 0 <= value < math.inf):
             raise InvalidArgument(name, value, "give a number, zero or more")
+    message = writable(message)
     if len(message) > MAX_MESSAGE:
         message = message[: MAX_MESSAGE - 1] + "…"
     if done is None:
@@ -259,11 +260,16 @@ class Log:
         self._reporter.logged("error", line(event, fields))
 
 
+def writable(text: str) -> str:
+    """The text with what cannot be written as UTF-8 (half a surrogate pair, as in odd file names) spelt out."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
 def line(event: object, fields: dict[str, object] | None = None) -> str:
     """One log line: the event, then `name=value` for each field, capped."""
     parts = [_shown(event, str)]
     parts += [f"{name}={_shown(value, repr)}" for name, value in (fields or {}).items()]
-    text = " ".join(parts)
+    text = writable(" ".join(parts))
     return text if len(text) <= MAX_LINE else text[: MAX_LINE - 1] + "…"
 
 

@@ -47,6 +47,9 @@ UNKNOWN_WAIT = 10.0
 LONGEST_WAIT = 1e10
 """No due time lies further ahead than this many seconds; also keeps infinity and NaN out of the store."""
 
+NOT_BEGUN_FREE = 10
+"""So often may a process die before the handler begins; from then on the job itself is suspected."""
+
 DEFAULT_BACKOFF = Backoff()
 
 CounterName = Literal["", "attempts", "crashes", "interruptions", "unknown"]
@@ -101,6 +104,8 @@ def decide(outcome: Outcome, counters: Counters, policy: Policy, luck: float) ->
             return Settlement(State.CANCELLED)
         case LockLost():
             return Settlement(None)
+        case Interrupted(why="not_begun") if counters.interruptions >= NOT_BEGUN_FREE:
+            return _crashed(counters, policy, luck)
         case Interrupted():
             return Settlement(State.WAITING, count="interruptions", keep_rank=True)
         case Died() | Abandoned():
@@ -140,7 +145,7 @@ def _crashed(counters: Counters, policy: Policy, luck: float) -> Settlement:
 
 
 def _again(count: CounterName, delay: float) -> Settlement:
-    return Settlement(State.DELAYED if delay > 0 else State.WAITING, count=count, delay=delay)
+    return Settlement(State.DELAYED if delay > 0 else State.WAITING, count=count, delay=min(delay, LONGEST_WAIT))
 
 
 def wait_before(failures: int, policy: Policy, luck: float) -> float:

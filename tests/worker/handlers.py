@@ -7,7 +7,7 @@ import threading
 import time
 from collections import defaultdict
 
-from heavylift import Context, handler
+from heavylift import Context, Reject, Retry, handler
 
 gates: dict[str, threading.Event] = defaultdict(threading.Event)
 """Opened by a test to let a handler go on; only for handlers in the test's own process."""
@@ -23,6 +23,14 @@ async def echo(value: int) -> int:
 
 @handler(queue="light")
 async def wait_for(ctx: Context, gate: str) -> str:
+    running.append(ctx.job.id)
+    while not gates[gate].is_set():
+        await asyncio.sleep(0.002)
+    return gate
+
+
+@handler(queue="slow")
+async def wait_slowly(ctx: Context, gate: str) -> str:
     running.append(ctx.job.id)
     while not gates[gate].is_set():
         await asyncio.sleep(0.002)
@@ -50,6 +58,26 @@ async def reports(ctx: Context, steps: int) -> int:
     for step in range(steps):
         ctx.progress(step + 1, steps, f"step {step + 1}")
     return steps
+
+
+@handler(queue="light")
+def saves_for_ever(ctx: Context) -> None:
+    running.append(ctx.job.id)
+    while True:
+        ctx.checkpoint(1)
+
+
+@handler(queue="light", retries=0)
+async def says(ctx: Context, how: str) -> None:
+    odd = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")
+    if how == "reject":
+        raise Reject(odd)
+    if how == "retry":
+        raise Retry(message=odd)
+    if how == "log":
+        ctx.log.info(odd)
+    if how == "progress":
+        ctx.progress(message=odd)
 
 
 @handler(queue="light", retries=2, backoff=[0.01])

@@ -6,6 +6,7 @@ import time
 from typing import Any, ClassVar
 
 import pytest
+from msgspec.structs import replace
 
 from heavylift.errors import Unavailable
 from heavylift.job import JobSpec, State
@@ -212,6 +213,27 @@ def test_a_cancel_whose_message_is_lost_arrives_with_the_heartbeat(start_worker:
     assert store.ended(job).state == State.CANCELLED
 
 
+def test_a_stop_never_strikes_inside_the_worker_s_own_calls(start_worker: StartWorker, store: Store) -> None:
+    """It would leave a lock of the worker's held for ever: the relay's, for a handler that reports all the time."""
+    worker = start_worker()
+    for _ in range(40):
+        handlers.running.clear()
+        job = store.enqueue(handlers.saves_for_ever.job())
+        wait_until("it runs", lambda: handlers.running)
+        store.connection.ask(store.jobs.cancel("light", job))
+        assert store.ended(job).state == State.CANCELLED
+    assert worker.relay._guard.acquire(timeout=1.0)
+    worker.relay._guard.release()
+
+
+@pytest.mark.parametrize("how", ["reject", "retry", "log", "progress"])
+def test_text_that_is_no_utf8_harms_nobody(how: str, start_worker: StartWorker, store: Store) -> None:
+    worker = start_worker()
+    record = store.ended(store.enqueue(handlers.says.job(how=how)))
+    assert record.state == (State.FAILED if how in ("reject", "retry") else State.COMPLETED)
+    assert worker.crashed is None
+
+
 # --- contact lost --------------------------------------------------------------------------------------------------
 
 
@@ -270,3 +292,37 @@ def test_a_woken_worker_without_a_place_passes_it_on(start_worker: StartWorker, 
     assert store.ended(store.enqueue(handlers.echo.job(5))).result == 5
     handlers.gates["g"].set()
     store.ended(job)
+
+
+def test_a_wake_up_whose_place_went_to_another_queue_is_passed_on(start_worker: StartWorker, store: Store) -> None:
+    """Two workers with a place each, two jobs in two queues at once: each worker takes one, and nobody polls."""
+    first = start_worker(poll=30.0, places=1, queues={"light": 1, "slow": 1})
+    second = start_worker(poll=30.0, places=1, queues={"light": 1, "slow": 1})
+    for round in range(5):
+        for queue in ("light", "slow"):
+            idle = store.jobs.keys(queue).idle
+            wait_until("both are idle", lambda idle=idle: store.connection.command("ZCARD", idle) == 2)  # type: ignore[misc]
+        gate = f"g{round}"
+        handlers.running.clear()
+        store.enqueue(handlers.wait_for.job(gate=gate))
+        store.enqueue(handlers.wait_slowly.job(gate=gate))
+        wait_until("both run", lambda: len(handlers.running) == 2)
+        handlers.gates[gate].set()
+        wait_until("both have ended", lambda: len(first.running) + len(second.running) == 0)
+
+
+def test_the_older_of_two_attempts_of_one_job_is_the_one_that_lost(start_worker: StartWorker, store: Store) -> None:
+    worker = start_worker()
+    job = store.enqueue(handlers.wait_for.job(gate="g"))
+    wait_until("it runs", lambda: handlers.running == [job])
+    (older,) = worker.running.entries()
+    newer = replace(older, job=replace(older.job, token="of a later claim"))
+    worker.running.add(newer)
+    try:
+        assert worker.heartbeat._newest() == [newer]
+        assert older.stopping == "lock_lost"
+        assert newer.stopping is None
+    finally:
+        worker.running.remove(job, newer.job.token)
+        wait_until("the attempt has ended", lambda: not len(worker.running))
+        store.connection.command("FLUSHALL")

@@ -6,7 +6,9 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from math import inf
+from typing import Protocol
 
 import structlog
 
@@ -18,6 +20,16 @@ from heavylift.lanes.lane import Sink
 from heavylift.outcome import Outcome
 
 log = structlog.get_logger("heavylift.job")
+
+
+class Place(Protocol):
+    """A thread that runs plain handlers, as their runs see it."""
+
+    def shelter(self) -> None:
+        """From here on a stop waits."""
+
+    def expose(self, run: Run) -> None:
+        """From here on a stop strikes again; one that has waited is raised."""
 
 
 class Run:
@@ -44,7 +56,7 @@ class Run:
         self.begun = False
         self.settled = False
         self.stop_sent = False
-        self.place: object = None
+        self.place: Place | None = None
         self.task: asyncio.Task[None] | None = None
         self.time_out_at = self.end_at = self.flush_at = inf
         self._sink = sink
@@ -65,19 +77,31 @@ class Run:
     def progressed(self, progress: Progress) -> None:
         """Hand it to the sink."""
         if not self.settled:
-            self._sink.progressed(*self.key, progress)
+            self._tell(self._sink.progressed, *self.key, progress)
 
     def checkpointed(self, state: bytes) -> None:
         """Hand it to the sink."""
         if not self.settled:
-            self._sink.checkpointed(*self.key, state)
+            self._tell(self._sink.checkpointed, *self.key, state)
 
     def logged(self, level: str, line: str) -> None:
         """Keep it with the attempt and write it to the worker's log."""
         if self._lines is None:
             self._lines = deque(maxlen=LOG_LINES)
         self._lines.append(f"{level}: {line}")
-        getattr(log, level)(line, job=self.key[0], handler=self.prepared.envelope.handler)
+        self._tell(partial(getattr(log, level), line, job=self.key[0], handler=self.prepared.envelope.handler))
+
+    def _tell(self, call: Callable[..., object], *args: object) -> None:
+        """A call of the worker's out of the handler's thread. No stop may strike in it: it could leave a lock held."""
+        place = self.place
+        if place is None:
+            call(*args)
+            return
+        place.shelter()
+        try:
+            call(*args)
+        finally:
+            place.expose(self)
 
     def later(self, seconds: float, call: Callable[[], None]) -> None:
         """One call at a time: the context never asks for a second before it got the first."""

@@ -161,7 +161,9 @@ class _Thread(threading.Thread):
         self.gate = threading.Semaphore(0)
         self.run_now: Run | None = None
         self._pool = pool
-        self._guard = threading.Lock()  # `run_now`, against a stop that comes too late
+        self._guard = threading.Lock()  # the two below, and `run_now` against a stop that comes too late
+        self._sheltered = False
+        self._waiting = False
 
     def run(self) -> None:
         """Take and run until there is nothing more to do."""
@@ -192,7 +194,22 @@ class _Thread(threading.Thread):
         with self._guard:
             if self.run_now is run and not run.stop_sent and self.ident is not None:
                 run.stop_sent = True
-                _raise_in(self.ident, _STOPS[run.reason or "cancelled"])
+                if self._sheltered:
+                    self._waiting = True
+                else:
+                    _raise_in(self.ident, _STOPS[run.reason or "cancelled"])
+
+    def shelter(self) -> None:
+        """A stop that was sent before strikes on the way out of here; one that comes later waits for `expose`."""
+        with self._guard:
+            self._sheltered = True
+
+    def expose(self, run: Run) -> None:
+        """Stops strike again, and one that has waited does so now."""
+        with self._guard:
+            self._sheltered, waiting, self._waiting = False, self._waiting, False
+        if waiting:
+            raise _STOPS[run.reason or "cancelled"]
 
     def _hold(self, run: Run) -> None:
         run.place = self
@@ -203,5 +220,6 @@ class _Thread(threading.Thread):
         """From here on no stop for this run reaches the thread. One that is on its way is taken back."""
         with self._guard:
             self.run_now = None
+            self._sheltered = self._waiting = False
             if run.stop_sent and self.ident is not None:
                 _take_back(self.ident, None)

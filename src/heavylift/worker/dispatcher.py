@@ -181,7 +181,16 @@ class Dispatcher(Service):
         reserved = sum(p.credits for p in inflight.values() if self._queues.queues[p.queue].lane == name)
         reserved += sum(len(entries) for queue, entries in self._arrived if queue.lane == name)
         allotted = self._queues.allot(name, lane.free() - reserved, inflight)
+        self._pass_on_unserved(name, {queue.name for queue, _ in allotted})
         return [self._claim(queue, min(credits, MOST_CLAIMED)) for queue, credits in allotted]
+
+    def _pass_on_unserved(self, lane: LaneName, asked: set[str]) -> None:
+        """Wake-ups for queues that get no place now are for somebody else."""
+        for queue in self._queues.queues.values():
+            if queue.woken and queue.lane == lane:
+                queue.woken = False
+                if queue.name not in asked:
+                    self._pass_on.add(queue.name)
 
     def _claim(self, queue: ServedQueue, credits: int) -> _Pending:
         call = self._jobs.claim(
@@ -204,6 +213,9 @@ class Dispatcher(Service):
             replies = self._contact.round_trip([pending.call for pending in calls], self._start_arrived)
         except Unavailable:
             self._retry_at = time.monotonic() + self._contact.pause()
+            for pending in calls:
+                if pending.kind == "pass_on":  # a hint only; the poll makes up for it
+                    del self._unanswered[pending.kind, pending.queue]
             return
         self.rounds += 1
         for pending, reply in zip(calls, replies, strict=True):
@@ -217,6 +229,9 @@ class Dispatcher(Service):
                 self._was_settled(pending, reply)
 
     def _was_refused(self, pending: _Pending, why: StoreError) -> None:
+        if pending.kind == "pass_on":
+            del self._unanswered[pending.kind, pending.queue]
+            return
         if pending.not_before == 0.0:
             log.warning("redis refused a call, trying again", call=pending.kind, queue=pending.queue, error=str(why))
         pending.not_before = time.monotonic() + REFUSED_PAUSE
@@ -329,5 +344,7 @@ class Dispatcher(Service):
         if queue is None:
             return
         queue.flagged = True
-        if self.quiet or self._lanes[queue.lane].free() <= 0:
+        if self.quiet or self.stopping.is_set():
             self._pass_on.add(name)
+        else:
+            queue.woken = True

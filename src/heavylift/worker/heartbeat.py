@@ -76,7 +76,7 @@ class Heartbeat(Service):
     def _beat(self) -> bool:
         sent = time.monotonic()
         by_queue: dict[str, list[Running]] = defaultdict(list)
-        for entry in self._running.entries():
+        for entry in self._newest():
             by_queue[entry.job.queue].append(entry)
         lease = int(self._lock * 1000)
         batches = [
@@ -94,20 +94,35 @@ class Heartbeat(Service):
         except Unavailable:
             return False
         self.beats += 1
+        refused = 0
         for (queue, entries), reply in zip(batches, replies, strict=False):
             if isinstance(reply, StoreError):
                 log.warning("a renewal was refused", queue=queue, error=str(reply))
+                refused += 1
                 continue
             self._renewed(entries, sent, set(reply.lost), set(reply.cancelled))
-        return True
+        return not refused
+
+    def _newest(self) -> list[Running]:
+        """The last attempt of each job. If the same job is here twice, the older one has lost its lock to the newer."""
+        newest: dict[tuple[str, str], Running] = {}
+        for entry in self._running.entries():
+            older = newest.pop((entry.job.queue, entry.job.id), None)
+            if older is not None:
+                self._lost_one(older)
+            newest[entry.job.queue, entry.job.id] = entry
+        return list(newest.values())
+
+    def _lost_one(self, entry: Running) -> None:
+        if not entry.ended and entry.stopping != "lock_lost":
+            self.lost += 1
+            log.warning("lost the lock of a running job", job=entry.job.id, queue=entry.job.queue)
+        ask_to_stop(entry, "lock_lost")
 
     def _renewed(self, entries: list[Running], sent: float, lost: set[str], cancelled: set[str]) -> None:
         for entry in entries:
             if entry.job.id in lost:
-                if not entry.ended:
-                    self.lost += 1
-                    log.warning("lost the lock of a running job", job=entry.job.id, queue=entry.job.queue)
-                ask_to_stop(entry, "lock_lost")
+                self._lost_one(entry)
                 continue
             entry.renewed = sent
             if entry.job.id in cancelled:

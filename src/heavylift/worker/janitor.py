@@ -4,8 +4,9 @@ Each round, for every known queue: locks that expired are taken over, and their 
 `Abandoned`, which goes down the same path as any other; jobs that were not started in time and records
 that were kept long enough are removed. Every call is bounded; if more is left, the next one follows at once.
 
-After Redis was away for longer than half a lock, all locks may look expired though their holders live: the
-janitor then takes nothing for one lock period and lets them renew first.
+After Redis was away, or took no writes, for longer than half a lock, all locks may look expired though their holders
+live: the janitor then takes nothing for one lock period and lets them renew first. A sweep that went through is the
+proof that a queue takes writes; only then are its locks looked at.
 """
 
 from __future__ import annotations
@@ -64,8 +65,9 @@ class Janitor(Service):
         self._interval = settings.sweep
         self._numbers = numbers
         self._unanswered: dict[str, Any] = {}
-        self._last_round = time.monotonic()
-        self._hands_off_until = 0.0
+        self._began = time.monotonic()
+        self._swept: dict[str, float] = {}  # when the last sweep of a queue went through
+        self._hands_off_until: dict[str, float] = {}
 
     def run(self) -> None:
         """A round, then a pause of about `interval`, varied so that a fleet does not sweep in step."""
@@ -81,21 +83,24 @@ class Janitor(Service):
             self._contact.close()
 
     def _round(self) -> None:
-        queues = self._known_queues()
-        self._mind_the_gap()
-        for queue in queues:
+        for queue in self._known_queues():
+            more = self._sweep(queue)
+            while more and not self.stopping.is_set():
+                more = self._sweep(queue)
+            if more is None:
+                continue
+            self._mind_the_gap(queue)
             while self._take_over(queue) and not self.stopping.is_set():
                 pass
-            while self._sweep(queue) and not self.stopping.is_set():
-                pass
-        self._last_round = time.monotonic()
 
-    def _mind_the_gap(self) -> None:
-        """Called once contact is proven, before anything is taken."""
-        gap = time.monotonic() - self._last_round - self._interval
+    def _mind_the_gap(self, queue: str) -> None:
+        """Called once a sweep went through, before anything is taken."""
+        now = time.monotonic()
+        gap = now - self._swept.get(queue, self._began) - self._interval
+        self._swept[queue] = now
         if gap > self._lock / 2:
-            self._hands_off_until = time.monotonic() + self._lock
-            log.info("could not sweep for a while; leaving expired locks alone", gap_s=round(gap, 3))
+            self._hands_off_until[queue] = now + self._lock
+            log.info("could not sweep for a while; leaving expired locks alone", queue=queue, gap_s=round(gap, 3))
 
     def _known_queues(self) -> list[str]:
         (reply,) = self._contact.round_trip([self._jobs.queues()])
@@ -103,7 +108,7 @@ class Janitor(Service):
 
     def _take_over(self, queue: str) -> bool:
         """Take over up to `MOST` expired locks; True if there may be more."""
-        if time.monotonic() < self._hands_off_until:
+        if time.monotonic() < self._hands_off_until.get(queue, 0.0):
             return False
         call = self._unanswered.get(queue) or self._jobs.takeover(
             queue, self._worker, next(self._numbers), lease_ms=int(self._lock * 1000), limit=MOST
@@ -130,8 +135,8 @@ class Janitor(Service):
         log.warning("took over the job of a lost worker", job=job.id, queue=job.queue, worker=job.previous)
         self._settler.put(entry, Abandoned(job.previous or "unknown"))
 
-    def _sweep(self, queue: str) -> bool:
-        """Expire and retire up to a few hundred records; True if there may be more."""
+    def _sweep(self, queue: str) -> bool | None:
+        """Expire and retire up to a few hundred records; True if there may be more, None if it was refused."""
         settings = self._settings
         call = self._jobs.sweep(
             queue,
@@ -144,5 +149,5 @@ class Janitor(Service):
         (reply,) = self._contact.round_trip([call])
         if isinstance(reply, StoreError):
             log.warning("a sweep was refused", queue=queue, error=str(reply))
-            return False
+            return None
         return bool(reply.more)

@@ -21,6 +21,7 @@ class ServedQueue:
     Attributes:
         weight: its part of the places when several queues of the lane have work.
         flagged: there may be work.
+        woken: a producer took this worker out of the idle ones; if it cannot take the job, another must be told.
         due: monotonic time at which to ask again without a hint: the next delayed job, or the fallback poll.
         credit: carried over between rounds, so that parts smaller than one place add up.
         paused: the last reply said so.
@@ -30,6 +31,7 @@ class ServedQueue:
     lane: LaneName
     weight: int = 1
     flagged: bool = True
+    woken: bool = False
     due: float | None = None
     credit: float = 0.0
     paused: bool = False

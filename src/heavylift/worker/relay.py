@@ -89,8 +89,8 @@ class Relay(Service):
 
     def _send(self) -> bool:
         with self._guard:
-            reports, self._reports = self._reports, {}
-            self._sending = reports
+            self._sending = reports = self._reports
+            self._reports = {}
         by_queue: dict[str, list[ProgressItem]] = defaultdict(list)
         for (job, token), report in reports.items():
             progress = None if report.progress is None else encode_progress(report.progress)
@@ -101,14 +101,14 @@ class Relay(Service):
             for start in range(0, len(items), MOST)
         ]
         try:
-            if calls:
-                self._contact.round_trip(calls)
+            replies = self._contact.round_trip(calls) if calls else []
         except Unavailable:
+            replies = [None]
+        written = all(isinstance(reply, list) for reply in replies)
+        if not written:
             self._put_back(reports)
-            return False
-        finally:
-            self._sending = {}
-        return True
+        self._sending = {}
+        return written
 
     def _put_back(self, reports: dict[tuple[str, str], _Report]) -> None:
         with self._guard:

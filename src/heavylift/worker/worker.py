@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import os
 import secrets
-import select
+import selectors
 import socket
 import threading
 import time
@@ -232,7 +232,9 @@ class Worker:
     def _open_channel(self) -> Channel:
         channel = Channel(self._locate(), name="heavylift:mailbox")
         channel.subscribe([self.jobs.common.worker_channel(self.id)])
-        select.select([channel], [], [], self.settings.connect_timeout)  # until the server has confirmed it
+        with selectors.DefaultSelector() as confirmed:
+            confirmed.register(channel, selectors.EVENT_READ)
+            confirmed.select(self.settings.connect_timeout)
         channel.read()
         return channel
 
