@@ -14,6 +14,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,9 +90,18 @@ def end_children(server: int) -> None:
             os.killpg(process.pid, signal.SIGKILL)
 
 
+GONE_WITHIN = 0.2
+"""Seconds between the end of a worker's pipe and its own, if it dies; so much longer does a lane take to close."""
+
+
 def tidy(server: int, worker: int, sockets: str) -> None:
     """Remove what a worker that was killed could not: the folder that this server listened in."""
-    if sockets and os.getpid() == server and os.getppid() != worker:
+    if not sockets or os.getpid() != server:
+        return
+    deadline = time.monotonic() + GONE_WITHIN
+    while os.getppid() == worker and time.monotonic() < deadline:
+        time.sleep(0.005)  # a dying process closes its pipes before it is gone
+    if os.getppid() != worker:
         shutil.rmtree(sockets, ignore_errors=True)
 
 
