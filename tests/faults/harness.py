@@ -114,7 +114,7 @@ class WorkerProcess:
                 self.process.kill()
                 self.process.wait(5)
                 raise AssertionError(f"the worker did not end:\n{self.log.read_text()}") from None
-        wait_until("no process of the worker is left", lambda: not self.family(), timeout=5)
+        wait_until("no process of the worker is left", lambda: not self.family(), timeout=15)
 
 
 def is_alive(process: psutil.Process) -> bool:
