@@ -1,4 +1,4 @@
-"""Signals of a worker, sent to a real one."""
+"""Signals of a worker, sent to a real one. The third Ctrl-C is in `test_terminal`, with its keys."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import signal
 
 import pytest
 
-from tests.cli.harness import Project
+from tests.cli.harness import Program, Project
+from tests.waiting import wait_until
 
 
-def holding(project: Project, worker_args: tuple[str, ...] = ()):  # type: ignore[no-untyped-def]
+def holding(project: Project) -> Program:
     """A worker with one job under way."""
-    worker = project.worker(*worker_args)
+    worker = project.worker()
     project.json("enqueue", "hold", "job", "--id", "held")
-    from tests.waiting import wait_until
-
     wait_until("the job has begun", lambda: project.exists("job.began"), timeout=10)
     return worker
 
@@ -50,13 +49,6 @@ def test_a_second_interrupt_puts_running_jobs_back(project: Project) -> None:
     assert state(project) == "waiting"
 
 
-def test_a_third_interrupt_ends_at_once(project: Project) -> None:
-    worker = holding(project)
-    for _ in range(3):
-        worker.signal(signal.SIGINT)
-    assert worker.wait(5) in (130, 131)
-
-
 def test_a_storm_of_terms_is_one(project: Project) -> None:
     worker = holding(project)
     for _ in range(200):
@@ -83,7 +75,7 @@ def test_quiet_claims_nothing_until_it_is_told_again(project: Project) -> None:
 def test_stacks_of_all_threads_are_shown(project: Project, number: signal.Signals) -> None:
     worker = project.worker()
     worker.signal(number)
-    worker.wait_for("Thread 0x")
+    worker.wait_for("Thread heavylift-dispatcher")
     worker.wait_for("dispatcher.py")
     worker.signal(signal.SIGTERM)
     assert worker.wait() == 0

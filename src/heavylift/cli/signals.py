@@ -7,24 +7,25 @@
 | TSTP, USR1 | claim nothing more; again: claim again |
 | TTIN, USR2 | write the stacks of all threads to standard error |
 
-A Python signal handler runs between any two lines of the main thread, also inside a lock that thread holds. So it does
-the one thing that is safe there, `SimpleQueue.put`, and a thread of its own does the rest.
+A signal handler written in Python runs in the main thread, when that next comes to it; and one that waits for a lock
+may not come to it at all, because the system gave the signal to another thread, or gave it just before the wait began
+(seen: a TERM that was heeded only when the next signal came). So nothing is left to it. The interpreter's own handler,
+written in C, puts the signal's number into a pipe wherever it runs, and a thread of ours reads the pipe.
 """
 
 from __future__ import annotations
 
-import faulthandler
 import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable
-from queue import SimpleQueue
-from types import FrameType
 
 from heavylift.cli.exits import AT_ONCE
 
-_HEEDED = (signal.SIGTERM, signal.SIGINT, signal.SIGTSTP, signal.SIGUSR1)
+_ENDS = (signal.SIGTERM, signal.SIGINT)
+_RESTS = (signal.SIGTSTP, signal.SIGUSR1)
 SHOW_CURSOR = b"\x1b[?25h\n"
 _DUMPS = (signal.SIGTTIN, signal.SIGUSR2)
 
@@ -42,37 +43,54 @@ class Signals:
         self.stopping = threading.Event()
         self.hurried = threading.Event()
         self._stop, self._hurry, self._quiet = stop, hurry, quiet
-        self._arrived: SimpleQueue[int] = SimpleQueue()
         self._interrupts = 0
         self._is_quiet = False
 
     def install(self) -> None:
         """Heed signals from now on. Call it from the main thread."""
-        threading.Thread(target=self._attend, name="heavylift-signals", daemon=True).start()
-        for number in _HEEDED:
-            signal.signal(number, self._note)
-        if sys.stderr is not None:
-            for number in _DUMPS:
-                faulthandler.register(number, all_threads=True, chain=False)
+        arrived, into = os.pipe()
+        os.set_blocking(into, False)
+        signal.set_wakeup_fd(into, warn_on_full_buffer=False)
+        for number in (*_ENDS, *_RESTS, *_DUMPS):
+            signal.signal(number, lambda *_: None)
+        threading.Thread(target=self._attend, args=(arrived,), name="heavylift-signals", daemon=True).start()
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _attend(self, arrived: int) -> None:
+        while True:
+            for number in os.read(arrived, 512):
+                self._heed(signal.Signals(number))
+
+    def _heed(self, number: signal.Signals) -> None:
         if number == signal.SIGINT:
             self._interrupts += 1
-            if self._interrupts >= 3:
-                if os.isatty(1):
-                    os.write(1, SHOW_CURSOR)  # a live display has hidden it
-                os._exit(AT_ONCE)
-        self._arrived.put(number)
+        if self._interrupts >= 3:
+            if os.isatty(1):
+                os.write(1, SHOW_CURSOR)  # a live display has hidden it
+            os._exit(AT_ONCE)
+        if number in _RESTS:
+            self._is_quiet = not self._is_quiet
+            self._quiet(self._is_quiet)
+        elif number in _DUMPS:
+            sys.stderr.write(stacks())
+            sys.stderr.flush()
+        elif number in _ENDS and not self.stopping.is_set():
+            self.stopping.set()
+            self._stop()
+        elif number == signal.SIGINT and not self.hurried.is_set():
+            self.hurried.set()
+            self._hurry()
 
-    def _attend(self) -> None:
-        while True:
-            number = self._arrived.get()
-            if number in (signal.SIGTSTP, signal.SIGUSR1):
-                self._is_quiet = not self._is_quiet
-                self._quiet(self._is_quiet)
-            elif not self.stopping.is_set():
-                self.stopping.set()
-                self._stop()
-            elif number == signal.SIGINT and not self.hurried.is_set():
-                self.hurried.set()
-                self._hurry()
+
+def stacks() -> str:
+    """What every thread is doing, innermost call last.
+
+    Not by `faulthandler`, which looks at the other threads' frames while they run: in a busy worker that was seen to
+    end the process.
+    """
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    parts = [
+        f"Thread {names.get(ident, ident)}\n{''.join(traceback.format_stack(frame))}"
+        for ident, frame in sys._current_frames().items()
+        if ident != threading.get_ident()
+    ]
+    return "\n".join(parts)
