@@ -396,3 +396,14 @@ def test_the_children_die_with_their_parent(tmp_path: Path, handler: str) -> Non
         parent.stdout.close()
     assert set(children) <= set(family)
     wait_until("all of them to be gone", lambda: not [pid for pid in family if running(pid)], 3)
+
+
+def test_a_fork_server_that_dies_is_replaced(bench: Bench) -> None:
+    """Its children die with it; the next ones come from another."""
+    before = bench.lane._server.pid
+    os.kill(before, signal.SIGKILL)
+    os.waitpid(before, 0)  # even if somebody else has taken note of its death
+    wait_until("the slots to be gone", lambda: bench.lane.free() == 0)
+    wait_until("both slots to be back", lambda: bench.lane.free() == 2, 10)
+    assert bench.lane._server.pid != before
+    assert isinstance(bench.run("echo"), Completed)

@@ -45,8 +45,11 @@ class ForkServer:
 
     def connect(self, fds: list[int]) -> tuple[int, int]:
         """Fork a process; see `multiprocessing.forkserver`. Blocks while the server starts."""
-        with self._guard:
-            with self._environment():
+        with self._guard, self._environment():
+            try:
+                self._server.ensure_running()
+            except ChildProcessError:  # it has died, and somebody else has taken note of it
+                self._forget()
                 self._server.ensure_running()
         status, data = self._server.connect_to_new_process(fds)
         return status, data
@@ -74,6 +77,11 @@ class ForkServer:
         finally:
             timer.cancel()
             timer.join()
+
+    def _forget(self) -> None:
+        """Make the standard class believe that it has not started a server yet."""
+        os.close(self._server._forkserver_alive_fd)
+        self._server._forkserver_pid = self._server._forkserver_alive_fd = self._server._forkserver_address = None
 
     @contextlib.contextmanager
     def _environment(self) -> Iterator[None]:

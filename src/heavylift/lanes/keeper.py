@@ -12,8 +12,8 @@ or with a call that it never took up, costs nobody anything.
 from __future__ import annotations
 
 import contextlib
-import os
 import selectors
+import socket
 import threading
 import time
 from collections import deque
@@ -80,9 +80,9 @@ class Keeper:
         self._over = False
         self._inbox: deque[Callable[[], None]] = deque()
         self._selector = selectors.DefaultSelector()
-        self._woken, self._wake = os.pipe()
-        os.set_blocking(self._woken, False)
-        os.set_blocking(self._wake, False)
+        self._woken, self._wake = socket.socketpair()
+        self._woken.setblocking(False)
+        self._wake.setblocking(False)
         self._selector.register(self._woken, selectors.EVENT_READ, self._awake)
         self._thread = threading.Thread(target=self._loop, name="heavylift-cpu", daemon=True)
         self._clearer = Errands("cpu-clear")
@@ -98,7 +98,7 @@ class Keeper:
         """Have the keeper do this."""
         self._inbox.append(act)
         with contextlib.suppress(OSError):
-            os.write(self._wake, b".")
+            self._wake.send(b".")
 
     def ask(self, key: tuple[str, str], reason: StopReason) -> None:
         """Have this attempt stopped."""
@@ -125,8 +125,8 @@ class Keeper:
         self._clearer.close(patience * (len(slots) + 2))
         self.slots.clear()
         self._selector.close()
-        os.close(self._woken)
-        os.close(self._wake)
+        self._woken.close()
+        self._wake.close()
 
     # --- the loop ---------------------------------------------------------------------------------------------
 
@@ -147,7 +147,7 @@ class Keeper:
 
     def _awake(self) -> None:
         with contextlib.suppress(BlockingIOError):
-            os.read(self._woken, 4096)
+            self._woken.recv(4096)
 
     def _finish(self) -> None:
         self._over = True
