@@ -19,6 +19,12 @@ end
 
 local now_text = whole(now)
 
+-- What a field says, as a number; nil if there is none or it is no whole number. Jobs' hashes can be changed by
+-- anybody, and an error in the middle of a script would leave half of it done.
+local function integer(text)
+  return text and #text <= 16 and string.find(text, '^%-?%d+$') and tonumber(text) or nil
+end
+
 local job_base = base .. 'job:'
 
 local function job_key(id)

@@ -38,6 +38,12 @@ local function read_plan(text)
   return plan
 end
 
+-- The rank a job had; nil if that is none.
+local function rank_of(text)
+  local rank = tonumber(text or nil)
+  return rank and rank == rank and whole(rank) or nil
+end
+
 read_meta()
 local names = {}
 for at = REST, #ARGV, WIDTH do
@@ -88,7 +94,7 @@ for i, name in ipairs(names) do
     local at = REST + (i - 1) * WIDTH
     local id, cause, result, record = ARGV[at], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
     local progress, checkpoint = ARGV[at + 6], ARGV[at + 7]
-    local starts, state, list = job[2] or '0', plan.state, ended[plan.state]
+    local starts, state, list = integer(job[2]) or 0, plan.state, ended[plan.state]
     local fields
     unlocked[#unlocked + 1] = id
     if list then
@@ -107,16 +113,18 @@ for i, name in ipairs(names) do
     else
       local back = back_to[i]
       fields = { 'state', state, 'token', '', 'path', back[6] }
-      stand(back[6], plan.keep_rank and back[2] or next_rank(back[1]), id)
+      stand(back[6], plan.keep_rank and rank_of(back[2]) or next_rank(integer(back[1])), id)
       put_back = put_back + 1
       publish(id, 'waiting', detail(cause))
     end
-    if record ~= '' then also(fields, 'attempt:' .. starts, record) end
+    if record ~= '' then also(fields, 'attempt:' .. whole(starts), record) end
     if progress ~= '' then also(fields, 'progress', progress) end
     if checkpoint ~= '' then also(fields, 'checkpoint', checkpoint) end
     call('HSET', name, unpack(fields))
-    if plan.counter then call('HINCRBY', name, plan.counter, 1) end
-    if record ~= '' and tonumber(starts) > KEPT then call('HDEL', name, 'attempt:' .. whole(starts - KEPT)) end
+    if plan.counter and type(redis.pcall('HINCRBY', name, plan.counter, 1)) == 'table' then
+      call('HSET', name, plan.counter, '1') -- it was no number
+    end
+    if record ~= '' and starts > KEPT then call('HDEL', name, 'attempt:' .. whole(starts - KEPT)) end
     if job[3] and job[3] ~= '' then
       hold(job[3], -1)
       freed[job[3]] = true

@@ -1,8 +1,9 @@
 #!lua flags=allow-oom
 -- sweep: what is over its time goes. Jobs that did not start in time become dead letters `expired`; ended jobs are
--- removed once they were kept long enough, or the oldest of them where there are too many.
+-- removed once they were kept long enough, or the oldest of them where there are too many; so are notes of idle
+-- workers that never came back.
 --
--- keys: meta line delayed blocked locks expiring completed failed cancelled purge ring held
+-- keys: meta line delayed blocked locks expiring completed failed cancelled purge idle ring held
 -- args: limit:int keep_completed:int keep_failed:int most_completed:int most_failed:int
 -- reply: expired, removed, more (0 | 1: there is more to do)
 -- include: meta lines ending withdraw
@@ -26,15 +27,17 @@ if call('ZCARD', locks_key) == 0 and call('EXISTS', held_key) == 1 then
   end
 end
 
-local function overflow(key, most)
-  local over = math.min(call('ZCARD', key) - most, limit)
-  return over > 0 and call('ZRANGE', key, 0, over - 1) or {}
+local function overflow(state, most)
+  local over = math.min(call('ZCARD', base .. state) - most, limit)
+  local list = over > 0 and call('ZRANGE', base .. state, 0, over - 1) or {}
+  list.state = state
+  return list
 end
 
 local expired = call('ZRANGEBYSCORE', expiring_key, '-inf', now_text, 'LIMIT', 0, limit)
 local leaving = {
   call('ZRANGEBYSCORE', purge_key, '-inf', now_text, 'LIMIT', 0, limit),
-  overflow(completed_key, most_completed), overflow(failed_key, most_failed), overflow(cancelled_key, most_completed),
+  overflow('completed', most_completed), overflow('failed', most_failed), overflow('cancelled', most_completed),
 }
 local ids, raws = {}, {}
 for _, id in ipairs(expired) do
@@ -51,6 +54,9 @@ if not jobs then
   return MOVING
 end
 
+local asleep = math.min(call('ZCOUNT', idle_key, '-inf', '(' .. now_text), limit)
+if asleep > 0 then call('ZREMRANGEBYRANK', idle_key, 0, asleep - 1) end
+
 local buried, removed = 0, 0
 for _, id in ipairs(expired) do
   local job = jobs[id]
@@ -66,12 +72,15 @@ local gone = {}
 for _, list in ipairs(leaving) do
   for _, id in ipairs(list) do
     local job = jobs[id]
-    call('ZREM', purge_key, id)
-    if not job then -- its hash was deleted by hand
+    local state = job and job.state
+    if not ENDED[state] then -- its hash was deleted by hand, and its id may be a new job's
+      call('ZREM', purge_key, id)
       call('ZREM', completed_key, id)
       call('ZREM', failed_key, id)
       call('ZREM', cancelled_key, id)
-    elseif ENDED[job.state] and not gone[id] then
+    elseif list.state and list.state ~= state then -- the same, and the new job has ended otherwise
+      call('ZREM', base .. list.state, id)
+    elseif not gone[id] then
       withdraw(id, job)
       call('UNLINK', job_key(id), base .. 'raw:' .. id)
       gone[id] = true

@@ -39,7 +39,7 @@ for i, id in ipairs(expired) do
     call('HSET', names[i], 'token', token, 'worker', worker)
     call('ZADD', locks_key, whole(now + lease), id)
     publish(id, 'stalled', detail(previous))
-    bytes = bytes + #spec + give_started(reply, id, spec, previous)
+    bytes = bytes + #spec + give_started(reply, id, spec, previous, (read_started(names[i])))
     taken[#taken + 1] = id .. ',' .. previous
   end
 end

@@ -5,12 +5,13 @@ local KEEP = { completed = 86400000, cancelled = 86400000, failed = 1209600000 }
 
 local purge_times = {}
 local function purge_time(state, own_keep)
+  own_keep = integer(own_keep)
   if own_keep then
     return whole(now + own_keep)
   end
   local time = purge_times[state]
   if not time then
-    time = whole(now + (call('HGET', meta_key, 'keep:' .. state) or KEEP[state]))
+    time = whole(now + (integer(call('HGET', meta_key, 'keep:' .. state)) or KEEP[state]))
     purge_times[state] = time
   end
   return time

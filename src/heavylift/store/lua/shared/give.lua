@@ -6,17 +6,27 @@ local function give(reply, id, spec, checkpoint, counters)
   reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = id, spec, checkpoint or '', counters
 end
 
--- The fields of a job that was started before, read and given. Returns the bytes it adds to the reply.
-local function give_started(reply, id, spec, previous)
-  local job = call('HMGET', job_key(id), 'starts', 'attempts', 'crashes', 'interruptions', 'unknown', 'started_at',
+-- What is read of a job that was started before: six numbers, "0" for one that is missing or none, and its checkpoint.
+-- Second, whether one was there and was no number.
+local function read_started(name)
+  local job = call('HMGET', name, 'starts', 'attempts', 'crashes', 'interruptions', 'unknown', 'started_at',
     'checkpoint')
-  local counters = {}
+  local broken = false
   for i = 1, 6 do
-    counters[i] = job[i] or '0'
+    if not integer(job[i]) then
+      broken = broken or job[i] ~= false
+      job[i] = '0'
+    end
   end
-  counters[7] = previous
-  give(reply, id, spec, job[7], table.concat(counters, ' '))
-  return job[7] and #job[7] or 0
+  return job, broken
+end
+
+-- Gives what `read_started` has read. Returns the bytes it adds to the reply.
+local function give_started(reply, id, spec, previous, started)
+  local checkpoint = started[7]
+  started[7] = previous
+  give(reply, id, spec, checkpoint, table.concat(started, ' '))
+  return checkpoint and #checkpoint or 0
 end
 
 -- The answer to a repeated call: those jobs of the first answer that are still held under its token.
@@ -26,7 +36,9 @@ local function give_again(reply, stored, token)
       return MOVING
     end
     local job = redis.pcall('HMGET', job_key(id), 'token', 'spec')
-    if not job.err and job[1] == token and job[2] then give_started(reply, id, job[2], previous) end
+    if not job.err and job[1] == token and job[2] then
+      give_started(reply, id, job[2], previous, (read_started(job_key(id))))
+    end
   end
   return reply
 end

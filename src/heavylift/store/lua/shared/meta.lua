@@ -22,7 +22,7 @@ end
 local function next_rank(priority)
   last_rank = math.max(now_us, last_rank + 1)
   ranked = true
-  return whole(last_rank + (tonumber(priority) or 0) * step)
+  return whole(last_rank + (priority or 0) * step)
 end
 
 local function keep_meta()

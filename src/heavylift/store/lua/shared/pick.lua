@@ -7,18 +7,26 @@ local BURY_LIMIT = 50 -- unreadable or expired jobs put away by one claim
 local token = worker .. '.' .. number_text
 local active_event = event_tail .. detail(worker) .. '}'
 
--- What decides whether a job may be given: state, envelope, starts, expires.
+-- What decides whether a job may be given: state, envelope, starts, expires; if it was started, what there is of that.
 local function look(name)
-  return redis.pcall('HMGET', name, 'state', 'spec', 'starts', 'expires')
+  local job = redis.pcall('HMGET', name, 'state', 'spec', 'starts', 'expires')
+  if job[3] then job.started, job.broken = read_started(name) end
+  return job
 end
 
 -- Why a job may not be given, or nil: `malformed`, `expired`.
 local function defect(job)
-  if job.err or job[1] ~= 'waiting' or not job[2] then
+  if job.err or job[1] ~= 'waiting' or not job[2] or job.broken then
     return 'malformed'
   end
-  if job[4] and not job[3] and tonumber(job[4]) <= now then
-    return 'expired'
+  if job[4] then
+    local expires = integer(job[4])
+    if not expires then
+      return 'malformed'
+    end
+    if not job[3] and expires <= now then
+      return 'expired'
+    end
   end
   return nil
 end
@@ -28,6 +36,7 @@ local function bury(id, job, why)
     call('ZREM', expiring_key, id)
     end_job(id, 'failed', 'expired', call('HGET', job_key(id), 'keep'))
   elseif job.err or not job[1] or job[1] == 'waiting' then
+    if job[4] then call('ZREM', expiring_key, id) end
     quarantine(id)
   end -- else it is in another state already, and stood in the line by mistake
 end
@@ -39,7 +48,8 @@ local function take(reply, name, id, job, rank)
     'rank', rank)
   call('PUBLISH', name, '{"event":"active","job":"' .. id .. active_event)
   if job[3] then
-    return #job[2] + give_started(reply, id, job[2], '')
+    job.started[1], job.started[6] = starts, now_text
+    return #job[2] + give_started(reply, id, job[2], '', job.started)
   end
   if job[4] then call('ZREM', expiring_key, id) end
   give(reply, id, job[2], '', '')

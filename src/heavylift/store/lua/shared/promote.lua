@@ -32,7 +32,7 @@ local function promote(found)
       quarantine(id)
     elseif job[1] == 'delayed' then
       call('HSET', job_key(id), 'state', 'waiting', 'path', due.path)
-      stand(due.path, whole((tonumber(job[2]) or now) * 1000 + i - 1 + (tonumber(job[3]) or 0) * step), id)
+      stand(due.path, whole((integer(job[2]) or now) * 1000 + i - 1 + (integer(job[3]) or 0) * step), id)
       publish(id, 'waiting')
     end
   end

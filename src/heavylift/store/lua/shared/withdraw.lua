@@ -52,6 +52,6 @@ end
 local function queue_up(id, job)
   local path = path_of(job.handler, job.group, job.key)
   call('HSET', job_key(id), 'state', 'waiting', 'path', path)
-  stand(path, next_rank(job.prio), id)
+  stand(path, next_rank(integer(job.prio)), id)
   publish(id, 'waiting')
 end
