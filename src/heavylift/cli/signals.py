@@ -84,8 +84,7 @@ class Signals:
 def stacks() -> str:
     """What every thread is doing, innermost call last.
 
-    Not by `faulthandler`, which looks at the other threads' frames while they run: in a busy worker that was seen to
-    end the process.
+    Not by `faulthandler`, which looks at the other threads' frames while they run: that was seen to end a worker.
     """
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     parts = [
