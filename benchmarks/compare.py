@@ -97,10 +97,10 @@ class Comparison:
         count = self._scale.noop
         records = Records.create(self._folder, count)
         side.bulk(self._server, count, CHUNK)
-        with side.worker(self._server, records.path) as worker:
+        with side.counting(self._server) as left, side.worker(self._server, records.path) as worker:
             meter = Meter(self._server, worker.pid)
             wait_for("every job has started", records.done, pause=0.01)
-            wait_for("every job is settled", lambda: side.count_left(self._server) == 0)
+            wait_for("every job is settled", lambda: left() == 0)
             seconds = (time.monotonic_ns() - records.first()) / 1e9
             cost = meter.per_job(count)
         records.path.unlink()

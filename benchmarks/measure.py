@@ -60,6 +60,11 @@ class Records:
         path.write_bytes(bytes(RECORD * count))
         return cls(path, count)
 
+    def clear(self) -> None:
+        """As if no job had started. The file stays the same one: handlers have it mapped."""
+        with self.path.open("r+b") as file:
+            file.write(bytes(RECORD * self.count))
+
     def starts(self) -> array[int]:
         """Monotonic ns at which each job started, 0 if it has not."""
         return array("Q", self.path.read_bytes())

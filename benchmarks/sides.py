@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,10 +105,13 @@ class Side:
             process.stdin.close()
             process.stdout.close()
 
-    def count_left(self, server: Server) -> int:
-        """Jobs that are waiting or running."""
+    @contextmanager
+    def counting(self, server: Server) -> Iterator[Callable[[], int]]:
+        """Counts the jobs that are waiting or running, over one connection: to make one costs more than a job."""
         with server.client() as client:
-            return sum(int(client.execute_command(count, key.replace("QUEUE", self.queue))) for count, key in self.left)
+            client.ping()
+            commands = [(count, key.replace("QUEUE", self.queue)) for count, key in self.left]
+            yield lambda: sum(int(client.execute_command(*command)) for command in commands)
 
     def _measure(self, command: str, server: Server, *args: str) -> dict[str, Any]:
         done = subprocess.run(

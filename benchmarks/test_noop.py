@@ -24,14 +24,16 @@ def test_noop(
     jobs = [spec(queue, n) for n in range(count)]
 
     def setup() -> None:
+        records.clear()
         client.pause(queue)
         client.enqueue_many(jobs)
 
     def work() -> None:
         client.resume(queue)
-        wait_for("all are settled", lambda: side.count_left(server) == 0, pause=0.005)
+        wait_for("all have started", records.done, pause=0.005)
+        wait_for("all are settled", lambda: left() == 0)
 
-    with side.worker(server, records.path) as worker:
+    with side.counting(server) as left, side.worker(server, records.path) as worker:
         setup()
         work()
         setup()

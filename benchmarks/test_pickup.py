@@ -45,8 +45,11 @@ def test_behind_a_heavy_backlog(
     side, heavy = heavylift(queue), heavylift(pictures.QUEUE)
     records = Records.create(folder, COUNT)
     client.enqueue_many(pictures.specs(HEAVY))
-    with side.worker(server, records.path, [queue, pictures.QUEUE], root=folder) as worker:
-        wait_for("the slots are busy", lambda: heavy.count_left(server) < HEAVY)
+    with (
+        heavy.counting(server) as left,
+        side.worker(server, records.path, [queue, pictures.QUEUE], root=folder) as worker,
+    ):
+        wait_for("the slots are busy", lambda: left() < HEAVY)
         latencies = benchmark.pedantic(side.pickup, args=(server, records.path, COUNT), rounds=1)
         waiting = int(server.command("ZCARD", f"heavylift:{{{pictures.QUEUE}}}:line:"))
         server.command("DEL", f"heavylift:{{{pictures.QUEUE}}}:line:")

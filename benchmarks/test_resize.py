@@ -29,13 +29,14 @@ def test_resize(benchmark: BenchmarkFixture, server: Server, client: Client, fol
     def through_the_queue(count: int = COUNT) -> float:
         start = time.perf_counter()
         client.enqueue_many(pictures.specs(count))
-        wait_for("all are resized", lambda: side.count_left(server) == 0, pause=0.005)
+        wait_for("all are resized", lambda: left() == 0, pause=0.01)
         return time.perf_counter() - start
 
     records = Records.create(folder, 1)
     ratios: list[float] = []
     with (
         pictures.bare_pool(settings.slots, folder, settings.nice) as pool,
+        side.counting(server) as left,
         side.worker(server, records.path, root=folder) as worker,
     ):
         through_the_queue(2 * processors())
