@@ -279,3 +279,36 @@ def test_a_lane_without_places_refuses_everything(tmp_path: Path) -> None:
     with io_bench(tmp_path, places=0) as bench:
         bench.lane.submit([bench.make("x", "echo")])
         assert bench.sink.outcome("x") == Interrupted("not_begun")
+
+
+def test_a_stop_that_waits_strikes_in_the_handlers_thread_and_in_no_other(tmp_path: Path) -> None:
+    """The watch passes on progress that was held back; a stop of that moment is not the watch's."""
+    inside, go = threading.Event(), threading.Event()
+
+    @handler
+    def waits(ctx: Context) -> None:
+        ctx.progress(0.1)
+        ctx.progress(0.2)
+        while True:
+            time.sleep(0.001)
+
+    bench = own(tmp_path, waits)
+    heard = bench.sink.progressed
+
+    def slowly(id: str, token: str, progress: Any) -> None:
+        if threading.current_thread().name == "heavylift-io-watch":
+            inside.set()
+            go.wait(5)
+        heard(id, token, progress)
+
+    bench.sink.progressed = slowly  # type: ignore[method-assign]
+    try:
+        id = bench.start("waits")
+        assert inside.wait(5)
+        bench.stop(id)
+        go.set()
+        assert bench.sink.outcome(id) == Cancelled()
+        assert isinstance(bench.run("waits", timeout=0.05), TimedOut), "the watch must live"
+    finally:
+        go.set()
+        bench.lane.close(1)

@@ -25,8 +25,9 @@ log = structlog.get_logger("heavylift.job")
 class Place(Protocol):
     """A thread that runs plain handlers, as their runs see it."""
 
-    def shelter(self) -> None:
-        """From here on a stop waits."""
+    def shelter(self) -> bool:
+        """From here on a stop waits. False, and nothing changes, if this is called in another thread."""
+        ...
 
     def expose(self, run: Run) -> None:
         """From here on a stop strikes again; one that has waited is raised."""
@@ -71,8 +72,8 @@ class Run:
         timeout = self.prepared.start.timeout
         if timeout is not None:
             self.time_out_at = time.monotonic() + timeout
-            self.plan()
-        self._sink.began(*self.key)
+            self._tell(self.plan)
+        self._tell(self._sink.began, *self.key)
 
     def progressed(self, progress: Progress) -> None:
         """Hand it to the sink."""
@@ -92,12 +93,14 @@ class Run:
         self._tell(partial(getattr(log, level), line, job=self.key[0], handler=self.prepared.envelope.handler))
 
     def _tell(self, call: Callable[..., object], *args: object) -> None:
-        """A call of the worker's out of the handler's thread. No stop may strike in it: it could leave a lock held."""
+        """A call of the worker's out of the handler's thread. No stop may strike in it: it could leave a lock held.
+
+        Other threads come here too: the watch with progress that was held back, and those a handler starts itself.
+        """
         place = self.place
-        if place is None:
+        if place is None or not place.shelter():
             call(*args)
             return
-        place.shelter()
         try:
             call(*args)
         finally:
@@ -107,7 +110,7 @@ class Run:
         """One call at a time: the context never asks for a second before it got the first."""
         self._flush = call
         self.flush_at = time.monotonic() + seconds
-        self.plan()
+        self._tell(self.plan)
 
     def stopping(self) -> StopReason | None:
         """Why it was asked to stop, if it was."""

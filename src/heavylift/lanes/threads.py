@@ -199,10 +199,13 @@ class _Thread(threading.Thread):
                 else:
                     _raise_in(self.ident, _STOPS[run.reason or "cancelled"])
 
-    def shelter(self) -> None:
+    def shelter(self) -> bool:
         """A stop that was sent before strikes on the way out of here; one that comes later waits for `expose`."""
+        if threading.get_ident() != self.ident:
+            return False
         with self._guard:
             self._sheltered = True
+        return True
 
     def expose(self, run: Run) -> None:
         """Stops strike again, and one that has waited does so now."""
