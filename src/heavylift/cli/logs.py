@@ -23,7 +23,7 @@ def configure(console: Console, level: str = "info") -> None:
     last: list[Any]
     write: _Above | _Lines
     if console.is_terminal:
-        last = [structlog.dev.ConsoleRenderer(colors=not console.no_color, pad_event_to=0)]
+        last = [structlog.dev.ConsoleRenderer(0, colors=not console.no_color)]
         write = _Above(console)
     else:
         last = [structlog.processors.format_exc_info, _ordered, structlog.processors.JSONRenderer(default=str)]
