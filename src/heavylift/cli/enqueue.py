@@ -91,7 +91,7 @@ def application(name: str, registry: Registry) -> typer.Typer:
         specs = requests(session, name, found, registry, given)
         enqueue_all(session, specs, _options(given), wait=given["wait"], json=given["json"])
 
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
     loose = {"allow_extra_args": True, "ignore_unknown_options": True} if found is None else {}
     settings = {"help_option_names": ["-h", "--help"], **loose}
     app.command(name, help=escape(text), context_settings=settings)(with_options(run, parameters))
