@@ -82,12 +82,13 @@ def wait(ctx: Context, mark: str = "") -> str:
 
 def deaf(until: str) -> str:
     """Do not end when told to; only when a file is there."""
-    while not Path(until).exists():
+    while True:
         try:
-            time.sleep(0.005)
+            while not Path(until).exists():
+                time.sleep(0.005)
+            return "in the end"
         except BaseException:
             continue
-    return "in the end"
 
 
 def swallow(ctx: Context) -> str:
