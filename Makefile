@@ -6,6 +6,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install -q --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
+# Whole files side by side: each process has servers of its own.
+PARALLEL := -n logical --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: run-worker enqueue status samples test test-faults bench bench-peers lint format clean help
@@ -27,7 +29,7 @@ samples: $(VENV)/run.stamp  ## paint the sample images again
 ##@ Work on it
 
 test: $(VENV)/test.stamp  ## run all tests (one file: make test ARGS=tests/test_embedded.py)
-	@$(PYTEST) $(ARGS)
+	@$(PYTEST) $(PARALLEL) $(ARGS)
 
 test-faults: $(VENV)/test.stamp  ## run the tests that kill, freeze and restart real processes
 	@$(PYTEST) -m fault $(ARGS)

@@ -112,5 +112,7 @@ def _kept_by_python() -> set[int | None]:
 
 
 def files(folder: Path) -> list[str]:
-    """Everything in a folder that ought to be empty."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+    """Everything in a folder that ought to be empty, but for the empty one that sockets with a long path stood in."""
+    sockets = folder / f"heavylift-{os.getuid()}"
+    found = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+    return [] if found == [sockets.name] and sockets.is_dir() else found

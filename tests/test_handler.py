@@ -182,7 +182,7 @@ def test_defaults_of_a_handler() -> None:
     assert (resize.name, resize.lane, resize.queue) == ("resize", "io", "default")
     assert resize.options == JobOptions()
     assert (resize.backoff, resize.retry_on, resize.give_up_on) == (None, (), ())
-    assert (resize.on_lost_contact, resize.memory) == ("stop", None)
+    assert resize.on_lost_contact == "stop"
 
 
 def test_the_cpu_lane_has_a_default_queue_of_its_own() -> None:
@@ -196,11 +196,11 @@ def test_options_are_kept() -> None:
     @handler(
         name="images.shrink", lane="cpu", queue="images", timeout=60, grace=2, retries=0, retry_on=OSError,
         give_up_on=[ValueError, KeyError], priority=-1, expires=timedelta(hours=1), keep=60, tags=("a", "b"),
-        on_lost_contact="finish", memory=1 << 20,
+        on_lost_contact="finish",
     )  # type: ignore[arg-type]  # fmt: skip
     def shrink(source: str) -> None: ...
 
-    assert (shrink.name, shrink.queue, shrink.memory) == ("images.shrink", "images", 1 << 20)
+    assert (shrink.name, shrink.queue) == ("images.shrink", "images")
     assert (shrink.retry_on, shrink.give_up_on) == ((OSError,), (ValueError, KeyError))
     assert shrink.on_lost_contact == "finish"
     assert shrink.options == JobOptions(
@@ -265,9 +265,6 @@ def test_a_backoff_may_be_said_in_four_ways(given: Any, kept: Any) -> None:
         ("tags", [""], "1 to 100 characters"),
         ("tags", [7], "1 to 100 characters"),
         ("on_lost_contact", "hope", 'give "stop" or "finish"'),
-        ("memory", 0, "give bytes"),
-        ("memory", 1.5, "give bytes"),
-        ("memory", 1024, 'use lane="cpu"'),
         ("retires", 3, "did you mean retries?"),
         ("zzz", 3, "there are name, lane, queue"),
     ],

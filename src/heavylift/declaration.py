@@ -44,7 +44,6 @@ class HandlerOptions(TypedDict, total=False):
         keep: seconds or timedelta that ended jobs are kept.
         tags: on each of its jobs.
         on_lost_contact: `stop` or `finish` an attempt whose worker cannot reach Redis.
-        memory: bytes of resident memory an attempt may take (cpu lane).
     """
 
     name: str
@@ -61,7 +60,6 @@ class HandlerOptions(TypedDict, total=False):
     keep: float | timedelta
     tags: Sequence[str]
     on_lost_contact: OnLostContact
-    memory: int
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -80,7 +78,6 @@ class Declaration:
         retry_on: exceptions worth another try; all if empty.
         give_up_on: exceptions that are not.
         on_lost_contact: what becomes of an attempt whose worker cannot reach Redis.
-        memory: bytes an attempt may take, if limited.
         parameters: the arguments of a job, in order; the context is none of them.
         arguments: their codec.
         is_async: the function is `async def`.
@@ -99,7 +96,6 @@ class Declaration:
     retry_on: tuple[type[BaseException], ...]
     give_up_on: tuple[type[BaseException], ...]
     on_lost_contact: OnLostContact
-    memory: int | None
     parameters: tuple[Parameter, ...]
     arguments: Arguments
     is_async: bool
@@ -140,7 +136,6 @@ def read_declaration(fn: Any, options: Mapping[str, Any], names: Mapping[str, An
         retry_on=retry_on,
         give_up_on=give_up_on,
         on_lost_contact=_one_of("on_lost_contact", options.get("on_lost_contact", "stop"), ("stop", "finish")),
-        memory=_memory(options.get("memory"), lane),
         parameters=parameters,
         arguments=Arguments(name, parameters),
         is_async=is_async,
@@ -247,16 +242,6 @@ def _exceptions(name: str, value: Any) -> tuple[type[BaseException], ...]:
     if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in listed):
         raise HandlerError(name, value, "give an exception type, or a tuple of them")
     return listed
-
-
-def _memory(value: Any, lane: LaneName) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
-        raise HandlerError("memory", value, "give bytes, a whole number above zero")
-    if lane != "cpu":
-        raise HandlerError("memory", value, 'only a process has memory of its own: use lane="cpu"')
-    return value
 
 
 def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> Any:

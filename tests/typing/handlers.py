@@ -59,7 +59,6 @@ def nothing() -> None: ...
     keep=3600,
     tags=["images"],
     on_lost_contact="finish",
-    memory=512 * 1024 * 1024,
 )
 def with_options(ctx: Context, source: str, width: int = 800) -> Size:
     return {"width": width, "height": width}

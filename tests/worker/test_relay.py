@@ -22,8 +22,10 @@ class Slow(Contact):
         self.sent = threading.Event()
         self.answer = threading.Event()
         self.lost = False
+        self.calls: list[Any] = []
 
     def round_trip(self, calls: Sequence[Any], meanwhile: Callable[[], None] | None = None) -> list[Any]:
+        self.calls += calls
         self.sent.set()
         self.answer.wait(10)
         if self.lost:
@@ -71,6 +73,22 @@ def test_what_was_written_is_not_written_again() -> None:
         assert relay.take("job", "token") == (None, None)
     finally:
         relay.stop()
+
+
+def test_no_call_carries_more_than_redis_should_take_at_once() -> None:
+    """Forty checkpoints of 200 kB, together 8 MB, go in calls of about one."""
+    contact = Slow()
+    contact.answer.set()
+    relay = Relay(Jobs(), contact)
+    for number in range(40):
+        relay.checkpointed("q", f"job{number}", "token", b"7" * 200_000)
+    relay.start()
+    try:
+        wait_until("all are written", lambda: contact.sent.is_set() and not relay._reports and not relay._sending)
+    finally:
+        relay.stop()
+    assert len(contact.calls) >= 8
+    assert all(sum(map(len, map(str, call.command))) < 1_500_000 for call in contact.calls)
 
 
 def test_what_was_lost_on_its_way_is_kept() -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 from heavylift.job import State
 from heavylift.store.call import Arg, Call
-from heavylift.store.verbs import Verbs
+from heavylift.store.verbs import BATCH_BYTES as BATCH_BYTES
+from heavylift.store.verbs import Verbs, runs
 
 BATCH_JOBS = 100
-BATCH_BYTES = 1 << 20
-"""One enqueue call carries at most this many jobs and bytes, so that no script holds Redis for long."""
+"""One enqueue call carries at most this many jobs, and `BATCH_BYTES`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +71,7 @@ _STATES = {
 
 def batches(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
     """`jobs` in runs that each fit one enqueue call, in order."""
-    start = size = 0
-    for at, job in enumerate(jobs):
-        weight = len(job.spec)
-        if at > start and (at - start == BATCH_JOBS or size + weight > BATCH_BYTES):
-            yield jobs[start:at]
-            start, size = at, 0
-        size += weight
-    if start < len(jobs):
-        yield jobs[start:]
+    return runs(jobs, BATCH_JOBS, lambda job: len(job.spec))
 
 
 class Producing(Verbs):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from heavylift.store.call import Arg, Call
@@ -10,6 +10,22 @@ from heavylift.store.keys import Common, Keys
 from heavylift.store.scripts import Scripts
 
 T = TypeVar("T")
+
+BATCH_BYTES = 1 << 20
+"""One call carries about this many bytes at most, so that no script holds Redis for long."""
+
+
+def runs(items: Sequence[T], most: int, weigh: Callable[[T], int]) -> Iterator[Sequence[T]]:
+    """`items` in runs that each fit one call, in order: at most `most` of them and `BATCH_BYTES`, but always one."""
+    start = size = 0
+    for at, item in enumerate(items):
+        weight = weigh(item)
+        if at > start and (at - start == most or size + weight > BATCH_BYTES):
+            yield items[start:at]
+            start, size = at, 0
+        size += weight
+    if start < len(items):
+        yield items[start:]
 
 
 class Verbs:

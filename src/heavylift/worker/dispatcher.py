@@ -93,7 +93,6 @@ class Dispatcher(Service):
         self.quiet = False
         self.claimed = 0
         self.settled = 0
-        self.refused = 0
         self.rounds = 0
         self.give_up_at: float | None = None
         self._worker = worker
@@ -120,12 +119,6 @@ class Dispatcher(Service):
         self._mailbox.nudge()
 
     wake = nudge
-
-    @property
-    def idle(self) -> bool:
-        """True if every queue has been asked since the last hint, and nothing is being settled."""
-        asked = not any(queue.flagged for queue in self._queues.queues.values())
-        return asked and not self._unanswered and not self._settler.backlog()
 
     @property
     def in_contact(self) -> bool:
@@ -235,14 +228,12 @@ class Dispatcher(Service):
         if pending.not_before == 0.0:
             log.warning("redis refused a call, trying again", call=pending.kind, queue=pending.queue, error=str(why))
         pending.not_before = time.monotonic() + REFUSED_PAUSE
-        self.refused += 1
 
     # --- what the answers mean --------------------------------------------------------------------------
 
     def _was_claimed(self, pending: _Pending, reply: ClaimReply) -> None:
         queue = self._queues.queues[pending.queue]
         queue.flagged = reply.more or len(reply.jobs) >= pending.credits
-        queue.paused = reply.paused
         due = self._poll * random.uniform(0.8, 1.0)
         if reply.next_due_ms is not None:
             due = min(due, reply.next_due_ms / 1000 + 0.001)
@@ -253,7 +244,7 @@ class Dispatcher(Service):
 
     def _take_in(self, jobs: list[ClaimedJob], sent: float) -> list[Running]:
         wall = time.time_ns() // 1_000_000
-        entries = [Running(job, None, None, claimed=sent, renewed=sent, started_at=wall) for job in jobs]
+        entries = [Running(job, None, None, renewed=sent, started_at=wall) for job in jobs]
         for entry in entries:
             self._running.add(entry)
         return entries

@@ -55,7 +55,6 @@ class Heartbeat(Service):
         self._interval = interval
         self._facts = facts
         self.lost = 0
-        self.beats = 0
 
     @property
     def out_of_contact(self) -> bool:
@@ -93,7 +92,6 @@ class Heartbeat(Service):
             replies = self._contact.round_trip(calls)
         except Unavailable:
             return False
-        self.beats += 1
         refused = 0
         for (queue, entries), reply in zip(batches, replies, strict=False):
             if isinstance(reply, StoreError):

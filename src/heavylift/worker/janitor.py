@@ -125,7 +125,7 @@ class Janitor(Service):
         return len(reply) >= MOST
 
     def _abandoned(self, job: ClaimedJob, sent: float) -> None:
-        entry = Running(job, None, None, claimed=sent, renewed=sent, started_at=time.time_ns() // 1_000_000)
+        entry = Running(job, None, None, renewed=sent, started_at=time.time_ns() // 1_000_000)
         try:
             entry.envelope = decode_envelope(job.spec)
         except ValueError:

@@ -24,7 +24,6 @@ class ServedQueue:
         woken: a producer took this worker out of the idle ones; if it cannot take the job, another must be told.
         due: monotonic time at which to ask again without a hint: the next delayed job, or the fallback poll.
         credit: carried over between rounds, so that parts smaller than one place add up.
-        paused: the last reply said so.
     """
 
     name: str
@@ -34,7 +33,6 @@ class ServedQueue:
     woken: bool = False
     due: float | None = None
     credit: float = 0.0
-    paused: bool = False
 
 
 @dataclass(slots=True)

@@ -19,13 +19,14 @@ from heavylift.errors import Unavailable
 from heavylift.job import Progress
 from heavylift.service import Service
 from heavylift.store.jobs import Jobs, ProgressItem
+from heavylift.store.verbs import runs
 from heavylift.worker.contact import Contact
 
 INTERVAL = 0.1
 """Seconds between two writes for the same job."""
 
 MOST = 200
-"""Jobs per script call."""
+"""Jobs per script call, and no more than fit into it."""
 
 
 @dataclass(slots=True)
@@ -96,9 +97,9 @@ class Relay(Service):
             progress = None if report.progress is None else encode_progress(report.progress)
             by_queue[report.queue].append(ProgressItem(job, token, progress, report.checkpoint))
         calls = [
-            self._jobs.progress(queue, items[start : start + MOST])
+            self._jobs.progress(queue, run)
             for queue, items in by_queue.items()
-            for start in range(0, len(items), MOST)
+            for run in runs(items, MOST, lambda item: len(item.checkpoint or b""))
         ]
         try:
             replies = self._contact.round_trip(calls) if calls else []

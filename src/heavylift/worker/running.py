@@ -24,7 +24,6 @@ class Running(msgspec.Struct, eq=False):
     Attributes:
         envelope: what the producer stored, decoded; None if it could not be read.
         lane: where it runs; None if it never reached a lane.
-        claimed: when the claim was sent.
         renewed: when the last call that set the lock's expiry was *sent*; the lock is good from then on.
         started_at: wall clock, ms since 1970, for the record.
         begun: the handler has started.
@@ -38,7 +37,6 @@ class Running(msgspec.Struct, eq=False):
     job: ClaimedJob
     envelope: Envelope | None
     lane: Lane | None
-    claimed: float
     renewed: float
     started_at: int
     begun: bool = False

@@ -67,7 +67,7 @@ class Settler:
         taken: list[SettleItem] = []
         while buffer and len(taken) < count and size > 0:
             item = buffer.popleft()
-            size -= len(item.settlement.result or b"") + (len(item.record.traceback) if item.record else 0) + 300
+            size -= _weight(item)
             taken.append(item)
         return taken
 
@@ -103,6 +103,14 @@ class Settler:
             fingerprint=error.fingerprint,
             log=lines,
         )
+
+
+def _weight(item: SettleItem) -> int:
+    """About how many bytes it takes to write this."""
+    size = 300 + len(item.settlement.result or b"") + len(item.checkpoint or b"")
+    if item.record is not None:
+        size += len(item.record.traceback) + sum(map(len, item.record.log))
+    return size
 
 
 def _report(entry: Running, outcome: Outcome, settlement: Settlement) -> None:

@@ -90,7 +90,7 @@ class Worker:
         self._started_at = time.time()
         self._stop_guard = threading.Lock()
         self._started = self._stopped = False
-        self._deadline = 0.0
+        self._hurried = False
         self._build(modules)
 
     def _build(self, modules: Sequence[str]) -> None:
@@ -189,7 +189,7 @@ class Worker:
 
     def hurry(self) -> None:
         """Do not wait for running attempts any longer: ask all to stop now."""
-        self._deadline = 0.0
+        self._hurried = True
         for entry in self.running.entries():
             if entry.lane is not None and not entry.ended:
                 entry.lane.stop_attempt(entry.job.id, entry.job.token, "shutdown")
@@ -288,8 +288,8 @@ class Worker:
     def _shut_down(self, allowed: float) -> None:
         self.quiet()
         self.janitor.stop(0.0)
-        self._deadline = time.monotonic() + allowed
-        while not self.running.wait_empty(0.05) and time.monotonic() < self._deadline:
+        deadline = time.monotonic() + allowed
+        while not (self.running.wait_empty(0.05) or self._hurried or time.monotonic() >= deadline):
             pass
         for lane in self.lanes.values():
             lane.close(self.settings.grace)
