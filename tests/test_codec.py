@@ -24,7 +24,8 @@ from heavylift.codec import (
 )
 from heavylift.errors import InvalidJob, InvalidResult, PayloadTooLarge
 from heavylift.handler import handler
-from heavylift.job import Backoff, Envelope, JobOptions, JobSpec, Progress
+from heavylift.job import Envelope, JobSpec, Progress
+from heavylift.options import Backoff, JobOptions
 
 LIMIT = 1000
 

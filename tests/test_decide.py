@@ -21,7 +21,8 @@ from heavylift.decide import (
     decide,
     wait_before,
 )
-from heavylift.job import Backoff, Counters, Reason, State
+from heavylift.job import Counters, Reason, State
+from heavylift.options import Backoff
 from heavylift.outcome import (
     Abandoned,
     Cancelled,

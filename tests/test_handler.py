@@ -15,7 +15,7 @@ import pytest
 
 from heavylift import Backoff, Context, HandlerError, InvalidJob, JobSpec
 from heavylift.handler import ContextHandler, PlainHandler, handler
-from heavylift.job import JobOptions
+from heavylift.options import JobOptions
 from heavylift.parameters import Parameter, read_help
 
 

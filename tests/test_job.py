@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from heavylift.errors import InvalidArgument, Retry
 from heavylift.event import Kind
-from heavylift.job import ENDED, ID, NAME, Backoff, JobOptions, JobSpec, State, check_options, new_id, seconds
+from heavylift.job import ENDED, JobSpec, State, new_id
+from heavylift.options import ID, NAME, Backoff, JobOptions, check_options, seconds
 
 
 @pytest.mark.parametrize(

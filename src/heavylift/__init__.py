@@ -12,7 +12,7 @@ from heavylift.handler import handler as handler
 
 _HOMES = {
     "AsyncClient": "client",
-    "Backoff": "job",
+    "Backoff": "options",
     "Client": "client",
     "Context": "context",
     "HandlerError": "errors",

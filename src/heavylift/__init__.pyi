@@ -12,10 +12,10 @@ from heavylift.errors import ResultTimeout as ResultTimeout
 from heavylift.errors import Retry as Retry
 from heavylift.errors import Stop as Stop
 from heavylift.handler import handler as handler
-from heavylift.job import Backoff as Backoff
 from heavylift.job import JobSpec as JobSpec
 from heavylift.job import Progress as Progress
 from heavylift.job import State as State
+from heavylift.options import Backoff as Backoff
 from heavylift.settings import Settings as Settings
 
 __version__: str

@@ -10,7 +10,8 @@ import msgspec
 
 from heavylift.arguments import blame, decode_other, encode_other
 from heavylift.errors import InvalidArgument, InvalidJob, InvalidResult, PayloadTooLarge
-from heavylift.job import Envelope, JobOptions, JobSpec, Progress, seconds
+from heavylift.job import Envelope, JobSpec, Progress
+from heavylift.options import JobOptions, seconds
 
 # --- results ------------------------------------------------------------------------------------------
 

@@ -19,7 +19,8 @@ from typing import Literal
 
 import msgspec
 
-from heavylift.job import Backoff, Counters, Reason, State
+from heavylift.job import Counters, Reason, State
+from heavylift.options import Backoff
 from heavylift.outcome import (
     Abandoned,
     Cancelled,

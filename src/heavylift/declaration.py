@@ -17,7 +17,7 @@ from typing import Any, Literal, TypedDict, cast
 from heavylift.arguments import Arguments, refusal, type_name
 from heavylift.context import Context
 from heavylift.errors import HandlerError, InvalidArgument
-from heavylift.job import NAME, Backoff, JobOptions, OnLostContact, check_options
+from heavylift.options import NAME, Backoff, JobOptions, OnLostContact, check_options
 from heavylift.parameters import Parameter, place_of, read_parameters, type_hints
 
 LaneName = Literal["io", "cpu"]

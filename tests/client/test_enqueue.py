@@ -9,7 +9,8 @@ import pytest
 
 from heavylift.client import Client
 from heavylift.errors import InvalidArgument, JobNotFound, NotAllEnqueued, PayloadTooLarge, ServerFull, Unavailable
-from heavylift.job import JobOptions, JobSpec, State
+from heavylift.job import JobSpec, State
+from heavylift.options import JobOptions
 from tests.client.conftest import MakeClient, settings
 from tests.client.hand import Hand
 from tests.servers import Server

@@ -8,7 +8,8 @@ import pytest
 from heavylift.client.request import NAMES, Requests, said
 from heavylift.codec import decode_envelope
 from heavylift.errors import InvalidArgument, InvalidJob, PayloadTooLarge
-from heavylift.job import ID, Backoff, JobOptions, JobSpec
+from heavylift.job import JobSpec
+from heavylift.options import ID, Backoff, JobOptions
 from heavylift.store.jobs import NewJob
 
 PLAIN = JobSpec("resize", {"width": 800})

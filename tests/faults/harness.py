@@ -59,7 +59,11 @@ class WorkerProcess:
         chosen = {"lock": LOCK, "sweep": SWEEP, "poll": 1, "slots": 2, "deadline": 10, "grace": 1, **settings}
         env = {key: value for key, value in os.environ.items() if not key.startswith(("HEAVYLIFT_", "REDIS_URL"))}
         env |= {f"HEAVYLIFT_{name.upper()}": str(value) for name, value in chosen.items()}
-        env |= {"HEAVYLIFT_REDIS_URL": url, "PYTHONPATH": str(REPOSITORY), "HEAVYLIFT_ROOT": str(folder)}
+        env |= {
+            "HEAVYLIFT_REDIS_URL": url,
+            "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'src'}",
+            "HEAVYLIFT_ROOT": str(folder),
+        }
         with self.log.open("w") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "heavylift", "worker", module],

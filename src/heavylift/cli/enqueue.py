@@ -20,7 +20,8 @@ from heavylift.cli.exits import BAD_INPUT
 from heavylift.cli.session import JsonOption, Session, command, with_options
 from heavylift.errors import InvalidArgument
 from heavylift.handler import Handler
-from heavylift.job import JobOptions, JobSpec
+from heavylift.job import JobSpec
+from heavylift.options import JobOptions
 from heavylift.registry import Registry
 
 PANEL = "Options of the job"

@@ -13,7 +13,8 @@ from heavylift.client.queuewatch import QueueWatch
 from heavylift.client.watching import Clock, JobKey, Watching, listen_until
 from heavylift.codec import decode_result
 from heavylift.errors import InvalidArgument, JobCancelled, JobFailed, JobNotFound, ResultTimeout, StoreError
-from heavylift.job import ID, NAME, JobRecord, Progress, State
+from heavylift.job import JobRecord, Progress, State
+from heavylift.options import ID, NAME
 from heavylift.store.call import Call
 from heavylift.store.glance import ending, glance
 from heavylift.store.jobs import Jobs

@@ -15,7 +15,8 @@ from typing import Any, TypedDict
 
 from heavylift.codec import seal
 from heavylift.errors import InvalidArgument, InvalidJob
-from heavylift.job import Backoff, JobOptions, JobSpec, check_options, new_id, seconds
+from heavylift.job import JobSpec, new_id
+from heavylift.options import Backoff, JobOptions, check_options, seconds
 from heavylift.store.jobs import NewJob
 
 

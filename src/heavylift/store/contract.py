@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 
 from heavylift.event import Event, Kind
-from heavylift.job import AttemptRecord, Backoff, Envelope, Progress
+from heavylift.job import AttemptRecord, Envelope, Progress
+from heavylift.options import Backoff
 from heavylift.store.keys import JOB_FIELDS, META_FIELDS, Common, Keys
 from heavylift.store.scripts import Scripts
 
@@ -103,7 +104,7 @@ def _struct(kind: type[msgspec.Struct]) -> str:
     rows: list[tuple[str, str]] = []
     for field in msgspec.structs.fields(kind):
         shown = str(field.type) if not isinstance(field.type, type) else field.type.__name__
-        for module in ("heavylift.job.", "heavylift.event.", "msgspec.", "typing."):
+        for module in ("heavylift.job.", "heavylift.options.", "heavylift.event.", "msgspec.", "typing."):
             shown = shown.replace(module, "").replace("Raw", "any JSON")
         needed = "always there" if field.required else f"default `{_default(field)}`"
         rows.append((field.name, f"{shown}; {needed}"))

@@ -41,12 +41,16 @@ class NewJob:
     @property
     def options(self) -> str:
         """What differs from the plainest job, as the script reads it; empty for the plainest."""
-        if not (self.priority or self.delay_ms or self.group or self.key) and (
-            self.due_ms is self.expires_ms is self.keep_ms is None
-        ):
-            return ""
-        said = (self.priority, self.delay_ms, self.due_ms, self.expires_ms, self.keep_ms, self.group, self.key)
-        return " ".join("-" if value is None or value == "" else str(value) for value in said)
+        said = {
+            "prio": self.priority or None,
+            "delay": self.delay_ms or None,
+            "due": self.due_ms,
+            "expires": self.expires_ms,
+            "keep": self.keep_ms,
+            "group": self.group or None,
+            "key": self.key or None,
+        }
+        return " ".join([f"{name}={value}" for name, value in said.items() if value is not None])
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@
 -- keys: meta line delayed expiring idle ring held
 -- args: nonce:str rest
 -- rest: per job  id  handler  envelope  options
---       options "" or "priority delay due expires keep group key" ("-" where not said; times in ms, due absolute)
+--       options "" or words "name=value" with spaces between: prio delay due expires keep group key (times in ms;
+--       due since 1970, the others from now)
 -- reply: one letter per job: w d (waiting, delayed) ours; a c f x b (active, completed, failed, cancelled, blocked)
 --        ours, enqueued by an earlier try; the same letter as a capital: a duplicate, in that state
 -- include: meta lines wake
@@ -17,20 +18,19 @@ local LETTER = {
   waiting = 'w', delayed = 'd', blocked = 'b', active = 'a', completed = 'c', failed = 'f', cancelled = 'x',
 }
 
-local function said(word)
-  return word ~= '-' and word or nil
-end
-
 local NOTHING_SAID = {}
 local function read_options(text)
   if text == '' then
     return NOTHING_SAID
   end
-  local priority, delay, due, expires, keep, group, key = string.match(text, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
-  return {
-    priority = tonumber(priority), due = tonumber(due) or now + (tonumber(delay) or 0), expires = tonumber(expires),
-    keep = said(keep), group = said(group), key = said(key),
-  }
+  local said = {}
+  for name, value in string.gmatch(text, '(%l+)=(%S+)') do
+    said[name] = value
+  end
+  said.prio = tonumber(said.prio)
+  said.due = tonumber(said.due) or now + (tonumber(said.delay) or 0)
+  said.expires = tonumber(said.expires)
+  return said
 end
 
 -- What became of a job whose id is taken.
@@ -73,7 +73,7 @@ for i, name in ipairs(names) do
       'enqueued_at', now_text)
     if options.due then
       local more = {}
-      if (options.priority or 0) ~= 0 then also(more, 'prio', whole(options.priority)) end
+      if (options.prio or 0) ~= 0 then also(more, 'prio', whole(options.prio)) end
       if options.keep then also(more, 'keep', options.keep) end
       if options.group then also(more, 'group', options.group) end
       if options.key then also(more, 'key', options.key) end
@@ -88,9 +88,9 @@ for i, name in ipairs(names) do
       local path = path_of(handler, options.group, options.key)
       if by_lines then
         call('HSET', name, 'path', path)
-        stand(path, next_rank(options.priority), id)
+        stand(path, next_rank(options.prio), id)
       else
-        also(ready, next_rank(options.priority), id)
+        also(ready, next_rank(options.prio), id)
       end
       waiting = waiting + 1
       call('PUBLISH', name, '{"event":"waiting","job":"' .. id .. event_tail .. '}')

@@ -1,0 +1,167 @@
+"""What can be said about a job beside its arguments, and when that is refused.
+
+The same options are defaults on `@handler` and words of `enqueue`. Durations are seconds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Literal
+
+import msgspec
+
+from heavylift.errors import InvalidArgument
+
+PRIORITY_LIMIT = 1000
+"""Priorities lie within ± this, so that rank stays exact in a double (see `store/lua`)."""
+
+NAME = re.compile(r"[A-Za-z0-9_.\-]{1,100}")
+"""Handlers and queues: they stand in keys, channels, labels and file names."""
+
+ID = re.compile(r"[A-Za-z0-9_.:@\-]{1,200}")
+"""Job ids: nothing that needs escaping in JSON, keys or a shell."""
+
+
+class Backoff(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How long to wait before the next attempt, in seconds.
+
+    Attributes:
+        initial: the wait after the first failure.
+        factor: each further wait is this many times longer; 1 for a fixed wait.
+        cap: no wait is longer.
+        jitter: 0 to 1, the part of each wait that is random; spreads a crowd of retries.
+        delays: an explicit list instead; the last one repeats.
+    """
+
+    initial: float = 1.0
+    factor: float = 2.0
+    cap: float = 600.0
+    jitter: float = 0.5
+    delays: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.initial >= 0:
+            raise InvalidArgument("backoff.initial", self.initial, "give seconds, zero or more")
+        if not self.factor >= 1:
+            raise InvalidArgument("backoff.factor", self.factor, "give 1 (fixed) or more")
+        if not self.cap >= 0:
+            raise InvalidArgument("backoff.cap", self.cap, "give seconds, zero or more")
+        if not 0 <= self.jitter <= 1:
+            raise InvalidArgument("backoff.jitter", self.jitter, "give a part between 0 and 1")
+        if self.delays is not None and (not self.delays or min(self.delays) < 0):
+            raise InvalidArgument("backoff.delays", self.delays, "give at least one wait, none negative")
+
+    @classmethod
+    def of(cls, value: Backoff | float | Sequence[float]) -> Backoff:
+        """A backoff from its short forms: a number is a fixed wait, a list gives each wait. Neither is jittered.
+
+        Raises:
+            InvalidArgument: it is none of these, or out of range.
+        """
+        if isinstance(value, Backoff):
+            return value
+        listed = [value] if isinstance(value, (int, float)) else value
+        if not isinstance(listed, (list, tuple)) or not all(_is_wait(wait) for wait in listed):
+            raise InvalidArgument("backoff", value, "give a Backoff, seconds, or a list of seconds")
+        return cls(delays=tuple(float(wait) for wait in listed), jitter=0.0)
+
+
+def _is_wait(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e10
+
+
+OnLostContact = Literal["stop", "finish"]
+
+
+class JobOptions(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Everything that can be said about one job beside its arguments. None means: not said.
+
+    The same fields are defaults on `@handler` (where they make sense there) and options of `enqueue`.
+    """
+
+    id: str | None = None
+    queue: str | None = None
+    delay: float | timedelta | None = None
+    at: datetime | None = None
+    priority: int | None = None
+    group: str | None = None
+    key: str | None = None
+    expires: float | timedelta | None = None
+    retries: int | None = None
+    backoff: Backoff | None = None
+    timeout: float | None = None
+    grace: float | None = None
+    keep: float | timedelta | None = None
+    tags: tuple[str, ...] = ()
+    correlation_id: str | None = None
+
+    def merged(self, over: JobOptions) -> JobOptions:
+        """These options with what `over` says put on top."""
+        said = {name: value for name in self.__struct_fields__ if (value := getattr(over, name)) not in (None, ())}
+        return msgspec.structs.replace(self, **said) if said else self
+
+
+def seconds(field_name: str, value: float | timedelta) -> float:
+    """A duration as seconds; refuses negatives, NaN and booleans by name."""
+    number = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 <= number < 1e10:
+        raise InvalidArgument(field_name, value, "give seconds (zero or more) or a timedelta")
+    return float(number)
+
+
+def check_options(options: JobOptions) -> None:
+    """Refuse what cannot be meant, by name and value.
+
+    Raises:
+        InvalidArgument: the first option that is wrong.
+    """
+    for name in ("delay", "expires", "keep"):
+        if (value := getattr(options, name)) is not None:
+            seconds(name, value)
+    for name in ("timeout", "grace"):
+        if (value := getattr(options, name)) is not None and (isinstance(value, timedelta) or seconds(name, value) < 0):
+            raise InvalidArgument(name, value, "give seconds as a number")
+    if options.timeout is not None and options.timeout <= 0:
+        raise InvalidArgument("timeout", options.timeout, "give seconds above zero, or leave it out")
+    if options.at is not None:
+        _check_at(options)
+    if options.priority is not None and not (_whole(options.priority) and abs(options.priority) <= PRIORITY_LIMIT):
+        raise InvalidArgument("priority", options.priority, f"give a whole number within ±{PRIORITY_LIMIT}")
+    if options.retries is not None and not (_whole(options.retries) and options.retries >= 0):
+        raise InvalidArgument("retries", options.retries, "give a whole number, zero or more")
+    if options.backoff is not None and not isinstance(options.backoff, Backoff):
+        raise InvalidArgument("backoff", options.backoff, "give a Backoff; Backoff.of makes one of seconds or a list")
+    _check_names(options)
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _check_at(options: JobOptions) -> None:
+    if options.delay is not None:
+        raise InvalidArgument("at", options.at, "give either delay or at, not both")
+    if not isinstance(options.at, datetime) or options.at.tzinfo is None:
+        raise InvalidArgument("at", options.at, "give a datetime with a time zone")
+
+
+def _check_names(options: JobOptions) -> None:
+    for name, form, remedy in (
+        ("id", ID, "use 1 to 200 letters, digits and _ . : @ -"),
+        ("queue", NAME, "use 1 to 100 letters, digits and _ . -"),
+        ("group", NAME, "use 1 to 100 letters, digits and _ . -"),
+        ("key", ID, "use 1 to 200 letters, digits and _ . : @ -"),
+    ):
+        value = getattr(options, name)
+        if value is not None and not (isinstance(value, str) and form.fullmatch(value)):
+            raise InvalidArgument(name, value, remedy)
+    if not isinstance(options.tags, (tuple, list)):
+        raise InvalidArgument("tags", options.tags, "give a tuple of strings")
+    for tag in options.tags:
+        if not isinstance(tag, str) or not 1 <= len(tag) <= 100:
+            raise InvalidArgument("tags", tag, "each tag is a string of 1 to 100 characters")
+    said = options.correlation_id
+    if said is not None and not (isinstance(said, str) and 1 <= len(said) <= 200):
+        raise InvalidArgument("correlation_id", said, "give a string of 1 to 200 characters")
