@@ -3,6 +3,6 @@
 from heavylift.client.async_client import AsyncClient
 from heavylift.client.client import Client
 from heavylift.client.handle import AsyncJob, Job
-from heavylift.client.request import EnqueueOptions
+from heavylift.request import EnqueueOptions
 
 __all__ = ["AsyncClient", "AsyncJob", "Client", "EnqueueOptions", "Job"]

@@ -12,10 +12,10 @@ from heavylift.client.handle import AsyncJob
 from heavylift.client.operations import HowCancelled
 from heavylift.client.producing import Placed
 from heavylift.client.repairing import Which
-from heavylift.client.request import EnqueueOptions
 from heavylift.errors import NotAllEnqueued
 from heavylift.event import Event
 from heavylift.job import JobRecord, JobSpec
+from heavylift.request import EnqueueOptions
 from heavylift.settings import Settings
 
 R = TypeVar("R")

@@ -8,8 +8,8 @@ from heavylift.client.operations import Operations
 from heavylift.client.overview import Overview
 from heavylift.client.producing import Producing
 from heavylift.client.repairing import Repairing
-from heavylift.client.request import Requests
 from heavylift.locate import Place
+from heavylift.request import Requests
 from heavylift.settings import Settings
 from heavylift.store.jobs import Jobs
 

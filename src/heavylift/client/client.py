@@ -15,11 +15,11 @@ from heavylift.client.handle import Job
 from heavylift.client.operations import HowCancelled
 from heavylift.client.producing import Placed
 from heavylift.client.repairing import Which
-from heavylift.client.request import EnqueueOptions
 from heavylift.client.session import Sessions
 from heavylift.errors import NotAllEnqueued
 from heavylift.event import Event
 from heavylift.job import JobRecord, JobSpec
+from heavylift.request import EnqueueOptions
 from heavylift.settings import Settings
 
 R = TypeVar("R")

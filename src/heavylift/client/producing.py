@@ -8,9 +8,9 @@ from typing import Any
 
 from heavylift.client.operations import Operations
 from heavylift.client.plan import Plan, or_raise
-from heavylift.client.request import Requests, said
 from heavylift.errors import InvalidArgument, NotAllEnqueued, StoreError
 from heavylift.job import JobSpec, new_id
+from heavylift.request import Requests, said
 from heavylift.store.call import Call
 from heavylift.store.jobs import Enqueued, NewJob, batches
 from heavylift.store.producing import BATCH_BYTES

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from heavylift.client.request import NAMES, Requests, said
 from heavylift.codec import decode_envelope
 from heavylift.errors import InvalidArgument, InvalidJob, PayloadTooLarge
 from heavylift.job import JobSpec
 from heavylift.options import ID, Backoff, JobOptions
+from heavylift.request import NAMES, Requests, said
 from heavylift.store.jobs import NewJob
 
 PLAIN = JobSpec("resize", {"width": 800})
