@@ -200,3 +200,32 @@ def test_stops_from_many_threads_all_wait_for_the_end() -> None:
 
         storm(service, [stop] * 5)
         assert ended == [True] * 5
+
+
+class SlowToStart(threading.Thread):
+    """A thread whose start takes a while, as on a busy machine."""
+
+    begun = threading.Event()
+    go_on = threading.Event()
+
+    def start(self) -> None:
+        self.begun.set()
+        self.go_on.wait(5)
+        super().start()
+
+
+def test_a_stop_in_the_middle_of_the_start_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    service = Waiting()
+    stopped: list[bool] = []
+    starting = threading.Thread(target=service.start)
+    stopping = threading.Thread(target=lambda: stopped.append(service.stop()))
+    monkeypatch.setattr(threading, "Thread", SlowToStart)
+    starting.start()
+    assert SlowToStart.begun.wait(5)
+    stopping.start()
+    assert service.stopping.wait(5)
+    SlowToStart.go_on.set()
+    for thread in (starting, stopping):
+        thread.join(5)
+    assert stopped == [True]
+    assert not service.running

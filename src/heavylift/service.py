@@ -50,7 +50,8 @@ class Service:
         """Ask the loop to end and wait up to `timeout` seconds. True if it has ended."""
         self.stopping.set()
         self.wake()
-        thread = self._thread
+        with self._guard:  # a thread is there once it has started, not before
+            thread = self._thread
         if thread is None or thread is threading.current_thread():
             return thread is None
         thread.join(timeout)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing import util
 from typing import Any, Literal
 
@@ -19,17 +19,21 @@ import msgspec
 
 from heavylift.attempt import Start, stopped
 from heavylift.errors import StopReason
+from heavylift.lanes.call import Call
 from heavylift.lanes.child import ChildSettings
 from heavylift.lanes.forkserver import ForkServer
 from heavylift.lanes.keeper import Keeper
 from heavylift.lanes.lane import Sink
 from heavylift.lanes.preload import Orders
-from heavylift.lanes.slot import Call
+from heavylift.lanes.recycling import Recycling
 from heavylift.outcome import Interrupted
 from heavylift.settings import Settings
 
 START_WITHIN = 60.0
 """Seconds that `start` waits for the first hello of every slot."""
+
+LOOK_UP = 0.1
+"""Seconds between two looks whether anybody still waits for the start."""
 
 END_WITHIN = 2.0
 """Seconds for a killed process to be gone, and for an idle one to end by itself."""
@@ -49,8 +53,7 @@ class CpuLane:
             self._server,
             msgspec.msgpack.encode(said),
             sink,
-            recycle_jobs=settings.recycle_jobs,
-            recycle_rss=settings.recycle_rss,
+            Recycling(settings.recycle_jobs, settings.recycle_rss),
         )
         self._numbers = itertools.count(1)
         self._gate = threading.Lock()  # between `submit` and `close`
@@ -61,13 +64,17 @@ class CpuLane:
         """`cpu`."""
         return "cpu"
 
-    def start(self) -> None:
+    def start(self, hurry: Callable[[], bool] = lambda: False) -> None:
         """Start the slots and wait until they are up, or one could not be started (see `snapshot`)."""
         keeper = self._keeper
         keeper.start()
         launcher = keeper.launcher
+        deadline = time.monotonic() + START_WITHIN
         with launcher.changed:
-            launcher.changed.wait_for(lambda: launcher.problem or len(keeper.ready) == self._size, START_WITHIN)
+            while not (launcher.problem or len(keeper.ready) >= launcher.size or hurry()):
+                if time.monotonic() >= deadline:
+                    return
+                launcher.changed.wait(LOOK_UP)
 
     def free(self) -> int:
         """Slots that can take a call now."""

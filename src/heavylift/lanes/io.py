@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any, Literal
 
@@ -55,8 +55,8 @@ class IoLane:
         """`io`."""
         return "io"
 
-    def start(self) -> None:
-        """Start the loop and the watch; threads come when they are needed."""
+    def start(self, hurry: Callable[[], bool] = lambda: False) -> None:
+        """Start the loop and the watch, at once; threads come when they are needed."""
         self._loop_thread.start()
         self._watch.start()
 

@@ -12,9 +12,6 @@ or with a call that it never took up, costs nobody anything.
 from __future__ import annotations
 
 import contextlib
-import selectors
-import socket
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -24,15 +21,17 @@ from typing import Any
 
 import structlog
 
-from heavylift.attempt import stopped
 from heavylift.errors import StopReason
+from heavylift.lanes.call import Call
 from heavylift.lanes.errands import Errands
 from heavylift.lanes.forkserver import ForkServer
 from heavylift.lanes.lane import Sink
 from heavylift.lanes.launcher import Launcher
-from heavylift.lanes.slot import Call, Slot
+from heavylift.lanes.loop import Loop
+from heavylift.lanes.recycling import Recycling
+from heavylift.lanes.slot import Slot
 from heavylift.lanes.wire import Begin, End, Garbled, Hello, Logged, Message, Reported, Saved, outcome_in
-from heavylift.outcome import Died, Interrupted, Outcome
+from heavylift.outcome import Outcome
 
 log = structlog.get_logger("heavylift")
 job_log = structlog.get_logger("heavylift.job")
@@ -45,9 +44,6 @@ EARLY = 5.0
 
 MUTE = 0.5
 """Seconds between the end of a process's pipe and its being killed, should it still live."""
-
-RSS_EVERY = 1.0
-"""Seconds between two looks at a slot's memory."""
 
 
 class Keeper:
@@ -62,43 +58,31 @@ class Keeper:
         launcher: fills the places; knows why it cannot, if it cannot.
     """
 
-    def __init__(
-        self, size: int, server: ForkServer, settings: bytes, sink: Sink, *, recycle_jobs: int, recycle_rss: int
-    ) -> None:
+    def __init__(self, size: int, server: ForkServer, settings: bytes, sink: Sink, recycling: Recycling) -> None:
         self.ready: deque[Slot] = deque()
         self.calls: dict[tuple[str, str], Call] = {}
         self.slots: dict[int, Slot] = {}
         self.handlers: tuple[str, ...] = ()
         self.preloaded = False
         self.counts = {"recycled": 0, "died": 0}
-        self.launcher = Launcher(size, server, settings, self.post, self._launched)
         self._server = server
         self._sink = sink
-        self._recycle_jobs = recycle_jobs
-        self._recycle_rss = recycle_rss
+        self._recycling = recycling
         self._closing = False
-        self._over = False
-        self._inbox: deque[Callable[[], None]] = deque()
-        self._selector = selectors.DefaultSelector()
-        self._woken, self._wake = socket.socketpair()
-        self._woken.setblocking(False)
-        self._wake.setblocking(False)
-        self._selector.register(self._woken, selectors.EVENT_READ, self._awake)
-        self._thread = threading.Thread(target=self._loop, name="heavylift-cpu", daemon=True)
+        self._loop = Loop("heavylift-cpu", self._until_next, self._look)
+        self.launcher = Launcher(size, server, settings, self._loop.post, self._launched)
         self._clearer = Errands("cpu-clear")
 
     # --- from other threads -------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start the threads; slots follow."""
-        for thread in (self.launcher, self._clearer, self._thread):
+        for thread in (self.launcher, self._clearer, self._loop):
             thread.start()
 
     def post(self, act: Callable[[], None]) -> None:
         """Have the keeper do this."""
-        self._inbox.append(act)
-        with contextlib.suppress(OSError):
-            self._wake.send(b".")
+        self._loop.post(act)
 
     def ask(self, key: tuple[str, str], reason: StopReason) -> None:
         """Have this attempt stopped."""
@@ -117,47 +101,20 @@ class Keeper:
     def end(self, patience: float) -> None:
         """End all processes and the threads."""
         self.launcher.close(patience)
-        self.post(self._finish)
-        self._thread.join(patience)
+        self._loop.end(patience)
         slots = list(self.slots.values())
         for slot in slots:
             self._clearer.order(partial(slot.clear, patience))
         self._clearer.close(patience * (len(slots) + 2))
         self.slots.clear()
-        self._selector.close()
-        self._woken.close()
-        self._wake.close()
-
-    # --- the loop ---------------------------------------------------------------------------------------------
-
-    def _loop(self) -> None:
-        while not self._over:
-            self.launcher.fill()
-            for key, _ in self._selector.select(self._until_next()):
-                self._guarded(key.data)
-            while self._inbox:
-                self._guarded(self._inbox.popleft())
-            self._guarded(self._look_at_clocks)
-
-    def _guarded(self, act: Callable[[], None]) -> None:
-        try:
-            act()
-        except Exception:  # a defect of ours or of the sink's; the slots must be kept all the same
-            log.exception("the keeper of the slots met an error")
-
-    def _awake(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            self._woken.recv(4096)
-
-    def _finish(self) -> None:
-        self._over = True
+        self._loop.close()
 
     # --- starting ---------------------------------------------------------------------------------------------
 
     def _launched(self, slot: Slot) -> None:
         self.slots[slot.index] = slot
-        self._selector.register(slot.pipe, selectors.EVENT_READ, partial(self._read, slot))
-        self._selector.register(slot.sentinel, selectors.EVENT_READ, partial(self._died, slot))
+        self._loop.watch(slot.pipe, partial(self._read, slot))
+        self._loop.watch(slot.sentinel, partial(self._died, slot))
 
     def _hello(self, slot: Slot, hello: Hello) -> None:
         if hello.error:
@@ -183,14 +140,14 @@ class Keeper:
             return  # an event of the same round as its end
         try:
             messages, over = slot.read()
+            for message in messages:
+                self._heard(slot, message)
         except Garbled as wrong:
             log.error("a slot's pipe is garbled", pid=slot.pid, why=str(wrong))
-            messages, over = [], True
-        for message in messages:
-            self._heard(slot, message)
+            over = True
         if over and not slot.dead and slot.mute_until == inf:
             slot.mute_until = time.monotonic() + MUTE
-            self._selector.unregister(slot.pipe)
+            self._loop.forget(slot.pipe)
 
     def _heard(self, slot: Slot, message: Message) -> None:
         if isinstance(message, Hello):
@@ -201,9 +158,7 @@ class Keeper:
             return  # of an attempt that has ended
         match message:
             case Begin():
-                call.begun, call.begin_by = True, inf
-                if call.start.timeout is not None:
-                    call.time_out_at = time.monotonic() + call.start.timeout
+                call.begin()
                 self._sink.began(*call.key)
             case Reported(progress=progress):
                 self._sink.progressed(*call.key, progress)
@@ -220,7 +175,7 @@ class Keeper:
         slot.jobs += 1
         self.launcher.useful()
         if not slot.dead:
-            if self._worn(slot):
+            if not self._closing and self._recycling.worn(slot):
                 self._lay_off(slot)
                 self.counts["recycled"] += 1
             else:
@@ -235,12 +190,8 @@ class Keeper:
 
     def _ask(self, key: tuple[str, str], reason: StopReason) -> None:
         call = self.calls.get(key)
-        if call is None or call.reason is not None:
-            return
-        call.reason = reason
-        call.time_out_at = inf
-        call.end_at = time.monotonic() + call.start.grace
-        call.slot.ask(call, reason)
+        if call is not None and call.stop(reason):
+            call.slot.ask(call, reason)
 
     def _kill_busy(self) -> None:
         for slot in self.slots.values():
@@ -251,7 +202,7 @@ class Keeper:
         if self.calls.get(call.key) is not call:
             return
         if call.slot.dead:
-            self._settle(call, self._outcome_of_death(call))
+            self._settle(call, call.outcome_of_death(self._closing))
         else:
             call.slot.kill()  # its death settles the call
 
@@ -273,16 +224,7 @@ class Keeper:
             )
         self._lay_off(slot)
         if (call := slot.call) is not None:
-            self._settle(call, self._outcome_of_death(call))
-
-    def _outcome_of_death(self, call: Call) -> Outcome:
-        if call.reason is not None:
-            return stopped(call.reason, call.start.timeout, forced=True)
-        if self._closing:
-            return Interrupted("shutdown")
-        if not call.begun:
-            return Interrupted("not_begun")
-        return Died(call.slot.cause, call.slot.detail)
+            self._settle(call, call.outcome_of_death(self._closing))
 
     def _lay_off(self, slot: Slot, *, kill: bool = False) -> None:
         """Part with a slot, dead or alive, have its place filled and it cleared away."""
@@ -291,12 +233,11 @@ class Keeper:
         slot.gone = True
         with contextlib.suppress(ValueError):
             self.ready.remove(slot)
-        for file in (slot.pipe, slot.sentinel):
-            with contextlib.suppress(KeyError, ValueError):
-                self._selector.unregister(file)
+        self._loop.forget(slot.pipe)
+        self._loop.forget(slot.sentinel)
         if self.slots.get(slot.index) is slot:
             del self.slots[slot.index]
-            self.launcher.vacant(slot.index)
+            self.launcher.vacant()
         if not slot.up:
             self.launcher.settled()
         if kill:
@@ -312,10 +253,11 @@ class Keeper:
         for slot in self.slots.values():
             due = min(due, slot.hello_by, slot.mute_until)
             if (call := slot.call) is not None:
-                due = min(due, call.begin_by, call.time_out_at, call.end_at)
+                due = min(due, call.due)
         return max(0.0, due - time.monotonic())
 
-    def _look_at_clocks(self) -> None:
+    def _look(self) -> None:
+        self.launcher.fill()
         now = time.monotonic()
         for slot in list(self.slots.values()):
             call = slot.call
@@ -333,21 +275,13 @@ class Keeper:
                 self._recycle_idle(slot)
 
     def _recycle_idle(self, slot: Slot) -> None:
-        if self._recycle_rss and slot.rss() > self._recycle_rss:
+        if self._recycling.bloated(slot):
             try:
                 self.ready.remove(slot)
             except ValueError:
                 return  # somebody has just given it a call
             self._lay_off(slot)
             self.counts["recycled"] += 1
-
-    def _worn(self, slot: Slot) -> bool:
-        if self._closing:
-            return False
-        if self._recycle_jobs and slot.jobs >= self._recycle_jobs:
-            return True
-        due = time.monotonic() - slot.rss_seen >= RSS_EVERY
-        return bool(self._recycle_rss) and due and slot.rss() > self._recycle_rss
 
     def pids(self) -> list[Any]:
         """Of the processes that are up."""

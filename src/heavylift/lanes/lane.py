@@ -25,7 +25,7 @@ completed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 
 from heavylift.attempt import Start
@@ -67,8 +67,11 @@ class Lane(Protocol):
         """Which lane this is."""
         ...
 
-    def start(self) -> None:
-        """Get ready; returns when the lane can take work, or knows that it cannot yet (see `snapshot`)."""
+    def start(self, hurry: Callable[[], bool] = lambda: False) -> None:
+        """Get ready; returns when the lane can take work, or knows that it cannot yet (see `snapshot`).
+
+        Also soon after `hurry` says that nobody waits for it any more.
+        """
 
     def free(self) -> int:
         """Places free now."""

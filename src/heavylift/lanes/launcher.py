@@ -7,10 +7,10 @@ here is decided in the keeper's thread; only `_launch` runs in a thread of its o
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 import traceback
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from math import inf
@@ -31,13 +31,14 @@ class Launcher:
     """Fills the places of a lane.
 
     Args:
-        size: how many places there are.
+        size: how many places there are to be.
         server: where processes come from.
         settings: what a child has to know.
         post: has the keeper's thread call something.
         launched: what to do with a new process, in the keeper's thread.
 
     Attributes:
+        size: how many places there are to be; set by `resize`.
         problem: why slots cannot be started, if they cannot.
         started: how many processes were.
         changed: notified when `problem` was set or cleared.
@@ -51,6 +52,7 @@ class Launcher:
         post: Callable[[Callable[[], None]], None],
         launched: Callable[[Slot], None],
     ) -> None:
+        self.size = size
         self.problem = ""
         self.started = 0
         self.changed = threading.Condition()
@@ -58,7 +60,8 @@ class Launcher:
         self._settings = settings
         self._post = post
         self._launched = launched
-        self._missing: deque[int] = deque(range(size))
+        self._indexes = itertools.count()
+        self._present = 0  # processes that live or were ordered
         self._in_hand = 0  # launched or about to be, and not heard of yet
         self._failures = 0
         self._batch = 0
@@ -85,17 +88,22 @@ class Launcher:
 
     def fill(self) -> None:
         """Start what is missing, as far as that is allowed now."""
-        while self._missing and not self._waiting() and time.monotonic() >= self._not_before:
+        while self._present < self.size and not self._waiting() and time.monotonic() >= self._not_before:
+            self._present += 1
             self._in_hand += 1
-            self._errands.order(partial(self._launch, self._missing.popleft(), self._batch))
+            self._errands.order(partial(self._launch, next(self._indexes), self._batch))
 
     def due(self) -> float:
         """When `fill` has something to do (monotonic)."""
-        return self._not_before if self._missing and not self._waiting() else inf
+        return self._not_before if self._present < self.size and not self._waiting() else inf
 
-    def vacant(self, index: int) -> None:
-        """This place has lost its process."""
-        self._missing.append(index)
+    def vacant(self) -> None:
+        """A place has lost its process."""
+        self._present -= 1
+
+    def excess(self) -> int:
+        """How many processes there are too many."""
+        return self._present - self.size
 
     def settled(self) -> None:
         """A process that was started has been heard of, or will not be any more."""
@@ -123,9 +131,9 @@ class Launcher:
     def _waiting(self) -> bool:
         return self._closing or bool(self._failures and self._in_hand)
 
-    def _not_launched(self, index: int, batch: int, why: str) -> None:
+    def _not_launched(self, batch: int, why: str) -> None:
         self._in_hand -= 1
-        self._missing.append(index)
+        self._present -= 1
         self.failed(why, batch)
 
     def _started(self, slot: Slot) -> None:
@@ -143,7 +151,7 @@ class Launcher:
         try:
             slot = Slot.launch(index, self._server, self._settings)
         except Exception:
-            self._post(partial(self._not_launched, index, batch, traceback.format_exc()))
+            self._post(partial(self._not_launched, batch, traceback.format_exc()))
         else:
             slot.batch = batch
             self._post(partial(self._started, slot))

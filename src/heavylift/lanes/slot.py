@@ -13,7 +13,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from math import inf
@@ -22,46 +21,18 @@ from typing import cast
 
 import psutil
 
-from heavylift.attempt import Start
-from heavylift.context import LOG_LINES
 from heavylift.errorinfo import cut
 from heavylift.errors import StopReason
 from heavylift.lanes import child
+from heavylift.lanes.call import BEGIN_WITHIN, Call
 from heavylift.lanes.forkserver import LOST, ForkServer, Passed, SlotContext, SlotProcess
 from heavylift.lanes.wire import Frames, Message, StopAsked, frame
-
-BEGIN_WITHIN = 30.0
-"""Seconds for a call to begin and for a process to say hello. Then it is taken for frozen, and killed."""
 
 DUMP_LIMIT = 8 * 1024
 """Bytes kept of the dump of a native crash."""
 
 READ_AT_ONCE = 256 * 1024
 """Bytes read from one slot before the others get their turn."""
-
-
-class Call:
-    """One attempt in a slot.
-
-    Attributes:
-        number: of the call, unique in the lane; a message that carries another is of an earlier attempt.
-        begun: the handler was called; from here on a death is a crash.
-        reason: why it was asked to stop; the first one stays.
-        begin_by, time_out_at, end_at: moments (monotonic) at which the keeper acts.
-    """
-
-    __slots__ = ("begin_by", "begun", "end_at", "key", "lines", "number", "reason", "slot", "start", "time_out_at")
-
-    def __init__(self, number: int, start: Start, slot: Slot) -> None:
-        self.number = number
-        self.start = start
-        self.slot = slot
-        self.key = (start.id, start.token)
-        self.begun = False
-        self.reason: StopReason | None = None
-        self.begin_by = time.monotonic() + BEGIN_WITHIN
-        self.time_out_at = self.end_at = inf
-        self.lines: deque[str] = deque(maxlen=LOG_LINES)
 
 
 class Slot:

@@ -25,11 +25,8 @@ from typing import Any, Literal
 
 import structlog
 
-from heavylift.codec import decode_envelope
-from heavylift.errors import InvalidJob, StoreError, Unavailable
-from heavylift.job import ClaimedJob
-from heavylift.lanes.lane import Lane, LaneName, Start
-from heavylift.outcome import Interrupted, Invalid, Malformed, Outcome, UnknownHandler
+from heavylift.errors import StoreError, Unavailable
+from heavylift.lanes.lane import Lane, LaneName
 from heavylift.registry import Registry
 from heavylift.service import Service
 from heavylift.store.call import Call
@@ -39,8 +36,9 @@ from heavylift.store.settling import SettleItem
 from heavylift.worker.contact import Contact
 from heavylift.worker.mailbox import Mailbox
 from heavylift.worker.queues import ServedQueue, ServedQueues
-from heavylift.worker.running import Running, RunningTable, ask_to_stop
+from heavylift.worker.running import RunningTable, ask_to_stop
 from heavylift.worker.settler import Settler
+from heavylift.worker.starting import Starting
 
 log = structlog.get_logger("heavylift")
 
@@ -99,7 +97,6 @@ class Dispatcher(Service):
         self._jobs = jobs
         self._contact = contact
         self._mailbox = mailbox
-        self._registry = registry
         self._lanes = lanes
         self._queues = queues
         self._running = running
@@ -110,7 +107,7 @@ class Dispatcher(Service):
         self._unanswered: dict[tuple[Kind, str], _Pending] = {}
         self._pass_on: set[str] = set()
         self._retry_at = 0.0
-        self._arrived: list[tuple[ServedQueue, list[Running]]] = []  # claimed, not yet in a lane
+        self._starting = Starting(registry, lanes, running, settler, self.stopping.is_set)
 
     # --- from any thread --------------------------------------------------------------------------------
 
@@ -138,7 +135,7 @@ class Dispatcher(Service):
                 if calls:
                     self._exchange(calls, now)
                 else:
-                    self._start_arrived()
+                    self._starting.start()
                 self._listen(0.0 if calls else self._sleep(time.monotonic()))
         finally:
             self._contact.close()
@@ -150,7 +147,7 @@ class Dispatcher(Service):
         if self.give_up_at is not None and time.monotonic() >= self.give_up_at:
             return True
         unanswered = any(kind != "pass_on" for kind, _ in self._unanswered)
-        return not unanswered and not self._arrived and not self._settler.backlog()
+        return not unanswered and not self._starting and not self._settler.backlog()
 
     def _gather(self, now: float) -> list[_Pending]:
         """All calls of the next round trip: repeats first, then settlements, then claims."""
@@ -172,7 +169,7 @@ class Dispatcher(Service):
     def _claims(self, name: LaneName, lane: Lane) -> list[_Pending]:
         inflight = {p.queue: p for p in self._unanswered.values() if p.kind == "claim"}
         reserved = sum(p.credits for p in inflight.values() if self._queues.queues[p.queue].lane == name)
-        reserved += sum(len(entries) for queue, entries in self._arrived if queue.lane == name)
+        reserved += self._starting.waiting(name)
         allotted = self._queues.allot(name, lane.free() - reserved, inflight)
         self._pass_on_unserved(name, {queue.name for queue, _ in allotted})
         return [self._claim(queue, min(credits, MOST_CLAIMED)) for queue, credits in allotted]
@@ -203,7 +200,7 @@ class Dispatcher(Service):
             pending.sent = pending.sent or now
             self._unanswered[pending.kind, pending.queue] = pending
         try:
-            replies = self._contact.round_trip([pending.call for pending in calls], self._start_arrived)
+            replies = self._contact.round_trip([pending.call for pending in calls], self._starting.start)
         except Unavailable:
             self._retry_at = time.monotonic() + self._contact.pause()
             for pending in calls:
@@ -240,59 +237,7 @@ class Dispatcher(Service):
         queue.due = None if queue.flagged else time.monotonic() + due
         if reply.jobs:
             self.claimed += len(reply.jobs)
-            self._arrived.append((queue, self._take_in(reply.jobs, pending.sent)))
-
-    def _take_in(self, jobs: list[ClaimedJob], sent: float) -> list[Running]:
-        wall = time.time_ns() // 1_000_000
-        entries = [Running(job, None, None, renewed=sent, started_at=wall) for job in jobs]
-        for entry in entries:
-            self._running.add(entry)
-        return entries
-
-    def _start_arrived(self) -> None:
-        arrived, self._arrived = self._arrived, []
-        for queue, entries in arrived:
-            self._start_all(queue, entries)
-
-    def _start_all(self, queue: ServedQueue, entries: list[Running]) -> None:
-        lane = self._lanes[queue.lane]
-        starts: list[Start] = []
-        for entry in entries:
-            start = Interrupted("shutdown") if self.stopping.is_set() else self._prepare(entry, queue)
-            if isinstance(start, Start):
-                entry.lane = lane
-                starts.append(start)
-            else:
-                self._settler.put(entry, start)
-        if starts:
-            lane.submit(starts)
-
-    def _prepare(self, entry: Running, queue: ServedQueue) -> Start | Outcome:
-        """What the lane needs to run this job, or the outcome it has come to already."""
-        job = entry.job
-        try:
-            envelope = entry.envelope = decode_envelope(job.spec)
-        except InvalidJob as wrong:
-            return Malformed(f"the stored job cannot be read: {wrong}")
-        handler = self._registry.get(envelope.handler)
-        if handler is None:
-            return UnknownHandler(envelope.handler)
-        if handler.lane != queue.lane:
-            return Invalid(
-                f"queue {queue.name!r} is served by the {queue.lane} lane, but handler {handler.name!r} belongs to "
-                f"the {handler.lane} lane; enqueue it on a queue of that lane"
-            )
-        entry.finish_alone = handler.on_lost_contact == "finish"
-        return Start(
-            id=job.id,
-            queue=job.queue,
-            token=job.token,
-            spec=job.spec,
-            counters=job.counters,
-            timeout=self._registry.timeout(envelope),
-            grace=self._registry.grace(envelope),
-            checkpoint=job.checkpoint,
-        )
+            self._starting.arrived(queue, reply.jobs, pending.sent)
 
     def _was_settled(self, pending: _Pending, answers: list[str]) -> None:
         for item, answer in zip(pending.items, answers, strict=True):
@@ -316,7 +261,7 @@ class Dispatcher(Service):
 
     def _listen(self, timeout: float) -> None:
         if messages := self._mailbox.wait(timeout):
-            self._start_arrived()  # a cancel may be about one of these
+            self._starting.start()  # a cancel may be about one of these
         for message in messages:
             self._heed(message)
 

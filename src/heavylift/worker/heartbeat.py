@@ -112,7 +112,8 @@ class Heartbeat(Service):
         return list(newest.values())
 
     def _lost_one(self, entry: Running) -> None:
-        if not entry.ended and entry.stopping != "lock_lost":
+        if not entry.ended and not entry.lost:
+            entry.lost = True
             self.lost += 1
             log.warning("lost the lock of a running job", job=entry.job.id, queue=entry.job.queue)
         ask_to_stop(entry, "lock_lost")

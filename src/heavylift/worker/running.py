@@ -29,6 +29,7 @@ class Running(msgspec.Struct, eq=False):
         begun: the handler has started.
         ended: its outcome is known and the settlement is on its way.
         stopping: why it was asked to stop, if it was.
+        lost: its lock is another's.
         finish_alone: its handler may finish although contact to Redis is lost.
         progress: what it last said of how far it is; for whoever shows this worker at work.
         outcome: what it came to, once it has ended.
@@ -42,6 +43,7 @@ class Running(msgspec.Struct, eq=False):
     begun: bool = False
     ended: bool = False
     stopping: StopReason | None = None
+    lost: bool = False
     finish_alone: bool = False
     progress: Progress | None = None
     outcome: Outcome | None = None
@@ -88,11 +90,12 @@ class RunningTable:
 
 
 def ask_to_stop(entry: Running, reason: StopReason) -> None:
-    """Stop one attempt, once. The first reason stays, for it decides what the stop means.
+    """Stop one attempt, once. The first reason stays, here and in the lanes, for it decides what the stop means.
 
-    Only a lost lock overrides: whatever was meant before, the job belongs to somebody else now.
+    An attempt that loses its lock while it is being stopped needs no other rule: what it comes to carries a stale token
+    and changes nothing.
     """
-    if entry.ended or entry.lane is None or (entry.stopping is not None and reason != "lock_lost"):
+    if entry.ended or entry.lane is None or entry.stopping is not None:
         return
     entry.stopping = reason
     entry.lane.stop_attempt(entry.job.id, entry.job.token, reason)

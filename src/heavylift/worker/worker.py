@@ -88,8 +88,8 @@ class Worker:
         self.crashed: BaseException | None = None
         self._locate = locate or (lambda: Target.from_settings(settings))
         self._started_at = time.time()
-        self._stop_guard = threading.Lock()
-        self._started = self._stopped = False
+        self._guard = threading.Lock()  # held by the start, then by the stop
+        self._started = self._stopped = self._asked_to_stop = False
         self._hurried = False
         self._build(modules)
 
@@ -157,24 +157,28 @@ class Worker:
         Raises:
             ServerUnsupported: the server is too old or would lose jobs; says what to do.
         """
-        self._wait_for_redis()
-        if self.done.is_set():
-            return
-        self._started = True
-        for lane in self.lanes.values():
-            lane.start()
-        for service in self._services:
-            service.start()
+        with self._guard:
+            self._wait_for_redis()
+            if self._leaving():
+                return
+            self._started = True
+            for lane in self.lanes.values():
+                lane.start(self._leaving)
+            for service in self._services:
+                if not self._leaving():
+                    service.start()
 
     def stop(self, deadline: float | None = None) -> bool:
         """Shut down gracefully; `deadline` seconds for running attempts. True if everything ended.
 
-        May be called from any thread and more than once; a second caller waits for the first.
+        May be called from any thread and more than once; a second caller waits for the first. A start that is under way
+        is given up.
         """
+        self._asked_to_stop = True
         allowed = self.settings.deadline if deadline is None else deadline
         if self.crashed is not None:
             allowed = 0.0  # without one of its loops it can finish nothing
-        with self._stop_guard:
+        with self._guard:
             if not self._stopped:
                 self._stopped = True
                 if self._started:
@@ -241,6 +245,10 @@ class Worker:
     def _nudge(self) -> None:
         self.dispatcher.nudge()
 
+    def _leaving(self) -> bool:
+        """It is to end, so what still starts need not."""
+        return self._asked_to_stop or self.done.is_set()
+
     def _crashed(self, crash: BaseException) -> None:
         """A loop has died of a defect: a worker without it must not go on."""
         self.crashed = self.crashed or crash
@@ -249,7 +257,7 @@ class Worker:
     def _wait_for_redis(self) -> None:
         contact = Contact("start", self._connect)
         try:
-            while not self.done.is_set():
+            while not self._leaving():
                 try:
                     self._check_server()
                 except Unavailable as away:

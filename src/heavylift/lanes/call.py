@@ -1,0 +1,73 @@
+"""One attempt in a slot: what the keeper knows of it, and what it came to if it did not say so itself."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from math import inf
+from typing import TYPE_CHECKING
+
+from heavylift.attempt import Start, stopped
+from heavylift.context import LOG_LINES
+from heavylift.errors import StopReason
+from heavylift.outcome import Died, Interrupted, Outcome
+
+if TYPE_CHECKING:
+    from heavylift.lanes.slot import Slot
+
+BEGIN_WITHIN = 30.0
+"""Seconds for a call to begin and for a process to say hello. Then it is taken for frozen, and killed."""
+
+
+class Call:
+    """One attempt in a slot.
+
+    Attributes:
+        number: of the call, unique in the lane; a message that carries another is of an earlier attempt.
+        begun: the handler was called; from here on a death is a crash.
+        reason: why it was asked to stop; the first one stays.
+        begin_by, time_out_at, end_at: moments (monotonic) at which the keeper acts.
+    """
+
+    __slots__ = ("begin_by", "begun", "end_at", "key", "lines", "number", "reason", "slot", "start", "time_out_at")
+
+    def __init__(self, number: int, start: Start, slot: Slot) -> None:
+        self.number = number
+        self.start = start
+        self.slot = slot
+        self.key = (start.id, start.token)
+        self.begun = False
+        self.reason: StopReason | None = None
+        self.begin_by = time.monotonic() + BEGIN_WITHIN
+        self.time_out_at = self.end_at = inf
+        self.lines: deque[str] = deque(maxlen=LOG_LINES)
+
+    @property
+    def due(self) -> float:
+        """The first of its moments."""
+        return min(self.begin_by, self.time_out_at, self.end_at)
+
+    def begin(self) -> None:
+        """The handler is called: the clock of its timeout runs from here."""
+        self.begun, self.begin_by = True, inf
+        if self.start.timeout is not None:
+            self.time_out_at = time.monotonic() + self.start.timeout
+
+    def stop(self, reason: StopReason) -> bool:
+        """Its grace runs from here. False if it was asked to stop before: the first reason stays."""
+        if self.reason is not None:
+            return False
+        self.reason = reason
+        self.time_out_at = inf
+        self.end_at = time.monotonic() + self.start.grace
+        return True
+
+    def outcome_of_death(self, closing: bool) -> Outcome:
+        """What it came to when its process died under it; `closing`: the lane killed it."""
+        if self.reason is not None:
+            return stopped(self.reason, self.start.timeout, forced=True)
+        if closing:
+            return Interrupted("shutdown")
+        if not self.begun:
+            return Interrupted("not_begun")
+        return Died(self.slot.cause, self.slot.detail)
