@@ -29,6 +29,8 @@ _HOMES = {
     "Settings": "settings",
     "State": "job",
     "Stop": "errors",
+    "Unique": "unique",
+    "UniqueHeld": "errors",
 }
 
 __all__ = sorted(["handler", *_HOMES])  # pyright: ignore[reportUnsupportedDunderAll]

@@ -11,11 +11,13 @@ from heavylift.errors import Reject as Reject
 from heavylift.errors import ResultTimeout as ResultTimeout
 from heavylift.errors import Retry as Retry
 from heavylift.errors import Stop as Stop
+from heavylift.errors import UniqueHeld as UniqueHeld
 from heavylift.handler import handler as handler
 from heavylift.job import JobSpec as JobSpec
 from heavylift.job import Progress as Progress
 from heavylift.job import State as State
 from heavylift.options import Backoff as Backoff
 from heavylift.settings import Settings as Settings
+from heavylift.unique import Unique as Unique
 
 __version__: str

@@ -15,10 +15,12 @@ from types import FunctionType
 from typing import Any, Literal, TypedDict, cast
 
 from heavylift.arguments import Arguments, refusal, type_name
+from heavylift.calculated import check_function_of_arguments
 from heavylift.context import Context
 from heavylift.errors import HandlerError, InvalidArgument
 from heavylift.options import NAME, Backoff, JobOptions, OnLostContact, check_options
 from heavylift.parameters import Parameter, place_of, read_parameters, type_hints
+from heavylift.unique import Unique
 
 LaneName = Literal["io", "cpu"]
 DEFAULT_QUEUES: Mapping[LaneName, str] = {"io": "default", "cpu": "cpu"}
@@ -43,6 +45,8 @@ class HandlerOptions(TypedDict, total=False):
         expires: seconds or timedelta; a job not started by then is not started at all.
         keep: seconds or timedelta that ended jobs are kept.
         tags: on each of its jobs.
+        unique: its jobs are unique: True (by their arguments), a key, a function that makes the key of the arguments
+            it names, or a `Unique`.
         on_lost_contact: `stop` or `finish` an attempt whose worker cannot reach Redis.
     """
 
@@ -59,6 +63,7 @@ class HandlerOptions(TypedDict, total=False):
     expires: float | timedelta
     keep: float | timedelta
     tags: Sequence[str]
+    unique: Unique | bool | str | Callable[..., str]
     on_lost_contact: OnLostContact
 
 
@@ -125,6 +130,8 @@ def read_declaration(fn: Any, options: Mapping[str, Any], names: Mapping[str, An
     give_up_on = _exceptions("give_up_on", options.get("give_up_on", ()))
     parameters, wants_context = _parameters(fn, names)
     job_options = _job_options(options)
+    if job_options.unique and callable(job_options.unique.by):
+        check_function_of_arguments("unique", job_options.unique.by, parameters)
     return Declaration(
         function=fn,
         name=name,
@@ -201,7 +208,7 @@ def _returns(fn: FunctionType, names: Mapping[str, Any]) -> Any:
 
 # --- the options --------------------------------------------------------------------------------------
 
-_CARRIED = ("priority", "expires", "keep", "tags")
+_CARRIED = ("priority", "expires", "keep", "tags", "unique")
 _JOB_OPTIONS = ("timeout", "grace", "retries", "priority", "expires", "keep")
 
 
@@ -216,8 +223,9 @@ def _job_options(options: Mapping[str, Any]) -> JobOptions:
     if not isinstance(tags, (list, tuple)):
         raise HandlerError("tags", tags, "give a list of strings")
     said = {name: options.get(name) for name in _JOB_OPTIONS}
-    made = JobOptions(**said, tags=tuple(tags))
     try:
+        unique = None if options.get("unique") is None else Unique.of(options["unique"])
+        made = JobOptions(**said, tags=tuple(tags), unique=unique)
         check_options(made.merged(JobOptions(queue=options.get("queue"))))
     except InvalidArgument as wrong:
         raise HandlerError(wrong.field, wrong.value, wrong.remedy) from None

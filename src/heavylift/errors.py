@@ -111,6 +111,18 @@ class JobNotFound(HeavyliftError, LookupError):
     """No job with this id: never enqueued, or removed by retention."""
 
 
+class UniqueHeld(HeavyliftError):
+    """The job is to be unique, and another one like it is there: it was not put back in line, and nothing was changed.
+
+    Attributes:
+        job: the id of the job that was to be replayed.
+    """
+
+    def __init__(self, job: str) -> None:
+        super().__init__(f"job {job} stays in the dead letters: another job like it is there, and it is to be unique")
+        self.job = job
+
+
 # --- how a job ended, raised by `Job.result` ----------------------------------------------------------
 
 

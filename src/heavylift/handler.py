@@ -13,9 +13,14 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
+from msgspec.structs import replace
+
+from heavylift.calculated import calculated
 from heavylift.context import Context
 from heavylift.declaration import Declaration, HandlerOptions, read_declaration
 from heavylift.job import JobSpec
+from heavylift.options import JobOptions
+from heavylift.unique import Unique
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -49,7 +54,21 @@ class Handler(Declaration, Generic[P, R_co]):
             InvalidJob: the arguments do not fit the signature; names the argument and what was expected.
         """
         given, encoded = self.arguments.encode(args, kwargs)
-        return JobSpec(self.name, given, self.queue, self.carried, encoded, self.returns)
+        options = self._of_arguments(given) if self.calculates else self.carried
+        return JobSpec(self.name, given, self.queue, options, encoded, self.returns)
+
+    @property
+    def calculates(self) -> bool:
+        """Some option of its jobs is made from their arguments."""
+        unique = self.carried.unique
+        return isinstance(unique, Unique) and callable(unique.by)
+
+    def _of_arguments(self, given: Mapping[str, Any]) -> JobOptions:
+        unique = self.carried.unique
+        assert isinstance(unique, Unique)
+        assert callable(unique.by)
+        key = calculated("unique", unique.by, self.parameters, given)
+        return replace(self.carried, unique=replace(unique, by=key))
 
     def retryable(self, error: BaseException) -> bool:
         """True if `retry_on` and `give_up_on` allow another try after this exception."""

@@ -12,7 +12,9 @@ from typing import Literal
 
 import msgspec
 
+from heavylift.duration import seconds as seconds
 from heavylift.errors import InvalidArgument
+from heavylift.unique import Unique
 
 PRIORITY_LIMIT = 1000
 """Priorities lie within ± this, so that rank stays exact in a double (see `store/lua`)."""
@@ -88,6 +90,7 @@ class JobOptions(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     priority: int | None = None
     group: str | None = None
     key: str | None = None
+    unique: Unique | Literal[False] | None = None
     expires: float | timedelta | None = None
     retries: int | None = None
     backoff: Backoff | None = None
@@ -101,14 +104,6 @@ class JobOptions(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         """These options with what `over` says put on top."""
         said = {name: value for name in self.__struct_fields__ if (value := getattr(over, name)) not in (None, ())}
         return msgspec.structs.replace(self, **said) if said else self
-
-
-def seconds(field_name: str, value: float | timedelta) -> float:
-    """A duration as seconds; refuses negatives, NaN and booleans by name."""
-    number = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 <= number < 1e10:
-        raise InvalidArgument(field_name, value, "give seconds (zero or more) or a timedelta")
-    return float(number)
 
 
 def check_options(options: JobOptions) -> None:
@@ -133,6 +128,8 @@ def check_options(options: JobOptions) -> None:
         raise InvalidArgument("retries", options.retries, "give a whole number, zero or more")
     if options.backoff is not None and not isinstance(options.backoff, Backoff):
         raise InvalidArgument("backoff", options.backoff, "give a Backoff; Backoff.of makes one of seconds or a list")
+    if options.unique:
+        _check_unique(options, options.unique)
     _check_names(options)
 
 
@@ -145,6 +142,14 @@ def _check_at(options: JobOptions) -> None:
         raise InvalidArgument("at", options.at, "give either delay or at, not both")
     if not isinstance(options.at, datetime) or options.at.tzinfo is None:
         raise InvalidArgument("at", options.at, "give a datetime with a time zone")
+
+
+def _check_unique(options: JobOptions, unique: Unique) -> None:
+    if not isinstance(unique, Unique):
+        raise InvalidArgument("unique", unique, "give a Unique; Unique.of makes one of a key or True")
+    for name in ("delay", "at"):
+        if unique.debounce is not None and (value := getattr(options, name)) is not None:
+            raise InvalidArgument(name, value, "leave it out: unique.debounce says when the job is due")
 
 
 def _check_names(options: JobOptions) -> None:

@@ -11,13 +11,14 @@ import difflib
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
-from heavylift.codec import seal
+from heavylift.codec import encode_args, seal
 from heavylift.errors import InvalidArgument, InvalidJob
 from heavylift.job import JobSpec, new_id
 from heavylift.options import Backoff, JobOptions, check_options, seconds
 from heavylift.store.jobs import NewJob
+from heavylift.unique import Unique
 
 
 class EnqueueOptions(TypedDict, total=False):
@@ -30,6 +31,8 @@ class EnqueueOptions(TypedDict, total=False):
         at: the time from which it may run, with a time zone; instead of `delay`.
         priority: lower goes first; one unit is worth a minute of waiting.
         group, key: where the job stands for limits.
+        unique: not if one like it is there (`Job.duplicate`): True (the same arguments), a key, or a `Unique`;
+            False takes the handler's default away.
         expires: seconds or timedelta; not started by then, it goes to the dead letters.
         retries: tries after the first.
         backoff: waits between tries: a `Backoff`, seconds, or a list of seconds.
@@ -47,6 +50,7 @@ class EnqueueOptions(TypedDict, total=False):
     priority: int | None
     group: str | None
     key: str | None
+    unique: Unique | bool | str | None
     expires: float | timedelta | None
     retries: int | None
     backoff: Backoff | float | Sequence[float] | None
@@ -102,6 +106,7 @@ class Requests:
             keep_ms=_ms("keep", options.keep),
             group=options.group or "",
             key=options.key or "",
+            **_unique(options.unique, spec),
         )
 
     def _merged(self, base: JobOptions, over: JobOptions) -> JobOptions:
@@ -140,6 +145,8 @@ def said(given: Mapping[str, Any]) -> JobOptions:
         options["tags"] = tuple(options["tags"])
     if "backoff" in options:
         options["backoff"] = Backoff.of(options["backoff"])
+    if "unique" in options:
+        options["unique"] = Unique.of(options["unique"])
     made = JobOptions(**options)
     for name in ("id", "queue", "group", "key"):
         if (value := getattr(made, name)) is not None and not isinstance(value, str):
@@ -156,6 +163,18 @@ def _check_correlation(value: object) -> None:
 
 def _fields(options: JobOptions) -> dict[str, Any]:
     return {name: getattr(options, name) for name in options.__struct_fields__}
+
+
+def _unique(unique: Unique | Literal[False] | None, spec: JobSpec[Any]) -> dict[str, Any]:
+    """What a job that is to be unique says about that in Redis."""
+    if not unique:
+        return {}
+    return {
+        "unique": f"{unique.letter}.{unique.digest(spec.handler, encode_args(spec))}",
+        "window_ms": _ms("unique.window", unique.window),
+        "quiet_ms": _ms("unique.debounce", unique.debounce),
+        "latest_ms": _ms("unique.max_wait", unique.max_wait),
+    }
 
 
 def _ms(name: str, value: float | timedelta | None) -> int | None:

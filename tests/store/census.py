@@ -26,6 +26,7 @@ class Census:
     zsets: dict[str, dict[str, float]] = field(default_factory=dict)
     held: dict[str, int] = field(default_factory=dict)
     meta: dict[str, str] = field(default_factory=dict)
+    unique: dict[str, str] = field(default_factory=dict)
     other: dict[str, object] = field(default_factory=dict)
 
     @property
@@ -46,6 +47,8 @@ def read(client: redis.Redis, keys: Keys) -> Census:
         kind = client.type(raw)
         if name.startswith(PASSING):
             census.other[name] = kind
+        elif name.startswith("unique:"):
+            census.unique[name[7:]] = (client.get(raw) or b"").decode()
         elif kind == b"zset":
             census.zsets[name] = {id.decode(): score for id, score in client.zrange(raw, 0, -1, withscores=True)}
         elif kind == b"hash":
@@ -88,11 +91,28 @@ def check(census: Census) -> None:
         if "expires" in job and job["state"] in ("waiting", "delayed") and "starts" not in job
     }
     assert set(census.of("expiring")) == expiring, "jobs that have not started and may expire"
+    _check_unique(census)
     fields = {re.sub(r"(?<=^attempt:)\d+$", "<n>", name) for job in census.jobs.values() for name in job}
     assert fields <= JOB_FIELDS.keys(), "every field of a job is documented"
     kinds = {re.sub(r"(?<=^limit:)[^/]+", "<group>", re.sub(r"(?<=^keep:).*", "<state>", name)) for name in census.meta}
     assert kinds <= META_FIELDS.keys(), "every field of meta is documented"
     _check_limits(census)
+
+
+def _check_unique(census: Census) -> None:
+    """A key that does not lapse belongs to a job that lives and, but for mode f, has not started since it took it."""
+    for name, said in census.unique.items():
+        mode, starts, id = said.split(" ")
+        if mode in "wd":
+            continue  # they lapse
+        job = census.jobs.get(id, {})
+        assert job.get("unique") == f"{mode}.{name}", f"{name} is held by {id}, which does not know of it"
+        assert job["state"] not in ENDED, f"{id} has ended and holds {name}"
+        assert mode == "f" or job.get("starts", "0") == starts, f"{id} has started and holds {name}"
+    for id, job in census.jobs.items():
+        held = job.get("unique", "")
+        if held.startswith("f.") and job["state"] not in ENDED:
+            assert census.unique.get(held[2:], "").endswith(f" {id}"), f"{id} lives and does not hold {held}"
 
 
 def _check_limits(census: Census) -> None:

@@ -57,6 +57,7 @@ def whole(move: Move) -> census.Census:
     assert not at_source.jobs.keys() & at_target.jobs.keys(), "a job is on both nodes"
     assert not at_source.zsets.keys() & at_target.zsets.keys(), "a set is on both nodes"
     assert not at_source.other.keys() & at_target.other.keys()
+    assert not at_source.unique.keys() & at_target.unique.keys(), "a unique key is on both nodes"
     assert not (at_source.meta and at_target.meta)
     assert not (at_source.held and at_target.held)
     return census.Census(
@@ -64,6 +65,7 @@ def whole(move: Move) -> census.Census:
         at_source.zsets | at_target.zsets,
         at_source.held or at_target.held,
         at_source.meta or at_target.meta,
+        at_source.unique | at_target.unique,
         at_source.other | at_target.other,
     )
 
@@ -92,6 +94,8 @@ class Firing:
         for n in range(count):
             self.enqueue(f"{n}", key="ab"[n % 2])
             self.enqueue(f"d{n}", delay_ms=20_000 + n, expires_ms=LEASE)
+        for n, mode in enumerate("sfd"):
+            self.enqueue(f"u{mode}", unique=f"{mode}.{mode}{n}", quiet_ms=15_000 if mode == "d" else None)
         self.claim(VERBS, 4)
         done = list(self.held)[:3]
         for id, to in zip(done, (State.COMPLETED, State.FAILED, State.CANCELLED), strict=True):
@@ -115,7 +119,8 @@ class Firing:
     def enqueue(self, id: str, key: str = "a", **options: Any) -> None:
         self.serial += 1
         job = NewJob(id, b"{}", "h", key=key, **options)
-        if self.ask(VERBS.enqueue(QUEUE, [job], f"n{self.serial}")):
+        answer = self.ask(VERBS.enqueue(QUEUE, [job], f"n{self.serial}"))
+        if answer and not answer[0].duplicate:
             self.enqueued.add(id)
 
     def claim(self, verbs: Jobs, credits: int) -> None:
@@ -138,6 +143,9 @@ class Firing:
         fire = [
             lambda: self.enqueue(fresh),
             lambda: self.enqueue(fresh + "d", delay_ms=10_000),
+            lambda: self.enqueue(fresh + "s", unique=f"s.{among.randrange(3)}"),
+            lambda: self.enqueue(fresh + "f", unique="f.f1"),
+            lambda: self.enqueue(fresh + "q", unique="d.d2", quiet_ms=15_000),
             lambda: self.claim(VERBS, 1),
             lambda: self.claim(LATER, 2),
             lambda: held and self.settle(held[0], among.choice(ENDS)),

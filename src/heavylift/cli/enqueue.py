@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.markup import escape
@@ -23,6 +23,7 @@ from heavylift.handler import Handler
 from heavylift.job import JobSpec
 from heavylift.options import JobOptions
 from heavylift.registry import Registry
+from heavylift.unique import Unique
 
 PANEL = "Options of the job"
 
@@ -124,6 +125,30 @@ def _job_options(
     group: Annotated[
         str | None, typer.Option(metavar="GROUP", help="What limits per group count by.", rich_help_panel=PANEL)
     ] = None,
+    unique: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            help='Not if a job of this key is there; "arguments": of the same arguments.',
+            rich_help_panel=PANEL,
+        ),
+    ] = None,
+    unique_until: Annotated[
+        Literal["started", "finished"] | None,
+        typer.Option(help="How long that job stands in the way; finished if not said.", rich_help_panel=PANEL),
+    ] = None,
+    unique_window: Annotated[
+        float | None,
+        typer.Option(metavar="S", help="At most one such job in so many seconds.", rich_help_panel=PANEL),
+    ] = None,
+    debounce: Annotated[
+        float | None,
+        typer.Option(metavar="S", help="Run once no such job came for so long; the last wins.", rich_help_panel=PANEL),
+    ] = None,
+    max_wait: Annotated[
+        float | None,
+        typer.Option(metavar="S", help="With --debounce, put off no longer than this.", rich_help_panel=PANEL),
+    ] = None,
     expires: Annotated[
         float | None,
         typer.Option(metavar="S", help="Not run at all if not started within so many seconds.", rich_help_panel=PANEL),
@@ -216,7 +241,19 @@ def _options(given: dict[str, Any]) -> dict[str, Any]:
         options["at"] = options["at"].astimezone()
     if given["tag"]:
         options["tags"] = given["tag"]
+    if (unique := _unique(given)) is not None:
+        options["unique"] = unique
     return options
+
+
+def _unique(given: dict[str, Any]) -> Unique | None:
+    said = {"window": given["unique_window"], "debounce": given["debounce"], "max_wait": given["max_wait"]}
+    said = {name: value for name, value in said.items() if value is not None}
+    if given["unique_until"] is not None:
+        said["mode"] = "until_" + given["unique_until"]
+    if given["unique"] is not None:
+        said["by"] = given["unique"]
+    return Unique(**said) if said else None
 
 
 def _help(found: Handler[..., Any]) -> str:

@@ -23,7 +23,8 @@ class Handle(Generic[R]):
     Attributes:
         id: the job's id.
         queue: the queue it is in.
-        duplicate: a job of this id was there before, and `enqueue` has left it as it was.
+        duplicate: it was there before: a job of this id, or one like it (`unique`). `enqueue` has left it as it was,
+            but for the arguments and the time of a debounced one.
     """
 
     __slots__ = ("_kind", "_plans", "_shell", "duplicate", "id", "queue")
@@ -96,7 +97,11 @@ class Job(Handle[R]):
         return self._shell.run(self._plans.promote(self.queue, self.id))
 
     def replay(self) -> bool:
-        """Put it back in line with fresh counters. False if it is not in the dead letters."""
+        """Put it back in line with fresh counters. False if it is not in the dead letters.
+
+        Raises:
+            UniqueHeld: it is to be unique, and another job like it is there by now.
+        """
         return self._shell.run(self._plans.replay(self.queue, self.id))
 
     def remove(self) -> bool:

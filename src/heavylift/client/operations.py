@@ -12,7 +12,15 @@ from heavylift.client.plan import Plan, ask, ask_all, or_raise
 from heavylift.client.queuewatch import QueueWatch
 from heavylift.client.watching import Clock, JobKey, Watching, listen_until
 from heavylift.codec import decode_result
-from heavylift.errors import InvalidArgument, JobCancelled, JobFailed, JobNotFound, ResultTimeout, StoreError
+from heavylift.errors import (
+    InvalidArgument,
+    JobCancelled,
+    JobFailed,
+    JobNotFound,
+    ResultTimeout,
+    StoreError,
+    UniqueHeld,
+)
 from heavylift.job import JobRecord, Progress, State
 from heavylift.options import ID, NAME
 from heavylift.store.call import Call
@@ -143,10 +151,16 @@ class Operations:
         return False
 
     def replay(self, queue: str, id: str) -> Plan[bool]:
-        """Give a dead letter another life. False if it is none."""
+        """Give a dead letter another life. False if it is none.
+
+        Raises:
+            UniqueHeld: another job holds its unique key.
+        """
         word = (yield from ask(self.jobs.replay(queue, [id]), self.patience))[0]
         if word == "gone":
             raise _missing(queue, id)
+        if word == "held":
+            raise UniqueHeld(id)
         return word == "ok"
 
     # --- watching ---------------------------------------------------------------------------------------

@@ -110,6 +110,10 @@ class Keys:
         """hash: the last numbered call of each verb by one worker, and its answer. Expires after an hour."""
         return self._name(f"call:{worker}")
 
+    def unique(self, digest: str) -> str:
+        """string: `<mode> <starts> <id>`, the job that is there for all like it; a window's (mode w) expires."""
+        return self._name(f"unique:{digest}")
+
     @property
     def idle(self) -> str:
         """sorted set: workers that found nothing, by the end of their sleep (ms); free places in the thousandths."""
@@ -186,6 +190,9 @@ JOB_FIELDS = {
     "checkpoint": "JSON: the last state the handler saved",
     "result": "JSON: what the handler returned",
     "reason": "why it is a dead letter",
+    "unique": "`<mode>.<digest>`: the key it holds, or held (s until started, f until finished, w window, d debounce)",
+    "latest": "for a debounced job: it is put off no longer than this (ms)",
+    "replaced": "the nonce of the call that replaced its envelope last, if debounced",
     "cancel": "1: it was asked to stop while it ran",
 }
 """Fields of a job's hash. A field that says nothing is not there."""

@@ -25,6 +25,7 @@ class NewJob:
         expires_ms: from now; not started by then, it goes to the dead letters.
         keep_ms: how long it is kept once ended; None for the queue's rule.
         group, key: where it stands for limits; the group is the handler if not said.
+        unique: `<mode>.<digest>`; see `unique`. `window_ms` goes with mode w, the other two with mode d.
     """
 
     id: str
@@ -37,6 +38,10 @@ class NewJob:
     keep_ms: int | None = None
     group: str = ""
     key: str = ""
+    unique: str = ""
+    window_ms: int | None = None
+    quiet_ms: int | None = None
+    latest_ms: int | None = None
 
     @property
     def options(self) -> str:
@@ -49,20 +54,30 @@ class NewJob:
             "keep": self.keep_ms,
             "group": self.group or None,
             "key": self.key or None,
+            "unique": self.unique or None,
+            "window": self.window_ms,
+            "quiet": self.quiet_ms,
+            "latest": self.latest_ms,
         }
         return " ".join([f"{name}={value}" for name, value in said.items() if value is not None])
 
 
 @dataclass(frozen=True, slots=True)
 class Enqueued:
-    """What became of one job: its state, and whether its id was there before (then nothing was changed)."""
+    """What became of one job.
+
+    Attributes:
+        id: its own, or that of the job which is there instead, where it was to be unique.
+        state: None if the job that is there instead has been removed, but the window it has opened is not over.
+        duplicate: a job of its id, or like it, was there before. But for a debounced one nothing was changed.
+    """
 
     id: str
-    state: State
+    state: State | None
     duplicate: bool
 
 
-_STATES = {
+_STATES: dict[str, State | None] = {
     "w": State.WAITING,
     "d": State.DELAYED,
     "b": State.BLOCKED,
@@ -70,6 +85,7 @@ _STATES = {
     "c": State.COMPLETED,
     "f": State.FAILED,
     "x": State.CANCELLED,
+    "g": None,
 }
 
 
@@ -94,10 +110,13 @@ class Producing(Verbs):
             rest += (job.id, job.handler, job.spec, job.options)
 
         def parse(reply: Any) -> list[Enqueued]:
-            answers = reply.decode()
+            letters, *others = reply.decode().split(" ")
+            ids = [job.id for job in jobs]
+            for other in others:
+                place, _, id = other.partition("=")
+                ids[int(place)] = id
             return [
-                Enqueued(job.id, _STATES[answer.lower()], answer.isupper())
-                for job, answer in zip(jobs, answers, strict=True)
+                Enqueued(id, _STATES[letter.lower()], letter.isupper()) for id, letter in zip(ids, letters, strict=True)
             ]
 
         return self._script("enqueue", queue, parse, rest, nonce=nonce)

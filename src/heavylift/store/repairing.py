@@ -16,9 +16,10 @@ MOST = 1000
 
 Cancelled: TypeAlias = Literal["cancelled", "asked", "ended"]
 Removed: TypeAlias = Literal["removed", "active", "gone"]
-Replayed: TypeAlias = Literal["ok", "not_failed", "gone"]
+Replayed: TypeAlias = Literal["ok", "not_failed", "gone", "held"]
+"""`held`: another job holds its unique key, so that it stays where it is."""
 
-_REPLAYED: dict[int, Replayed] = {ord("o"): "ok", ord("n"): "not_failed", ord("g"): "gone"}
+_REPLAYED: dict[int, Replayed] = {ord("o"): "ok", ord("n"): "not_failed", ord("g"): "gone", ord("h"): "held"}
 
 
 @dataclass(frozen=True, slots=True)

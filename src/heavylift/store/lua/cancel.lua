@@ -4,7 +4,7 @@
 -- keys: meta line delayed blocked expiring cancelled failed purge ring held
 -- args: id:str
 -- reply: the state it was in, and what was done: cancelled | asked | ended; nothing if there is no such job
--- include: meta lines ending withdraw
+-- include: meta unique lines ending withdraw
 
 read_meta()
 local jobs = survey({ id })
@@ -24,6 +24,6 @@ if job.state == 'active' then
   return { job.state, 'asked' }
 end
 withdraw(id, job)
-end_job(id, 'cancelled', '', job.keep)
+end_job(id, 'cancelled', '', job.keep, job.unique)
 keep_meta()
 return { job.state, 'cancelled' }

@@ -9,7 +9,7 @@
 -- args: worker:str number:int credits:int lease:int sleep:int max_bytes:int
 -- reply: more (0 | 1: ask again), ms until the next delayed job is due (-1: none), paused (0 | 1), now, then per job
 --        what shared/give.lua says
--- include: meta numbered lines wake ending give promote pick
+-- include: meta unique numbered lines wake ending give promote pick
 
 local stored, old = answered('claim')
 if old then

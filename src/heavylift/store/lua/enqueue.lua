@@ -8,15 +8,25 @@
 -- args: nonce:str rest
 -- rest: per job  id  handler  envelope  options
 --       options "" or words "name=value" with spaces between: prio delay due expires keep group key (times in ms;
---       due since 1970, the others from now)
+--       due since 1970, the others from now); unique=<s|f|w|d>.<digest> (until started, until finished, window,
+--       debounce) window quiet latest
 -- reply: one letter per job: w d (waiting, delayed) ours; a c f x b (active, completed, failed, cancelled, blocked)
---        ours, enqueued by an earlier try; the same letter as a capital: a duplicate, in that state
--- include: meta lines wake
+--        ours, enqueued by an earlier try; the same letter as a capital: a duplicate, in that state (G: gone). Then
+--        per duplicate by `unique` " <place>=<id of the job that is there>", places from 0
+-- include: meta lines wake unique
 
 local WIDTH = 4
 local LETTER = {
   waiting = 'w', delayed = 'd', blocked = 'b', active = 'a', completed = 'c', failed = 'f', cancelled = 'x',
+  gone = 'g',
 }
+
+-- A debounced job is due when it has been quiet for so long, but not later than at `latest`.
+local function read_unique_options(said)
+  said.window, said.quiet = integer(said.window), integer(said.quiet)
+  said.latest = integer(said.latest) and now + integer(said.latest)
+  if said.quiet then said.due = math.min(now + said.quiet, said.latest or math.huge) end
+end
 
 local NOTHING_SAID = {}
 local function read_options(text)
@@ -30,6 +40,7 @@ local function read_options(text)
   said.prio = tonumber(said.prio)
   said.due = tonumber(said.due) or now + (tonumber(said.delay) or 0)
   said.expires = tonumber(said.expires)
+  if said.unique then read_unique_options(said) end
   return said
 end
 
@@ -42,13 +53,19 @@ end
 
 read_meta()
 
-local names, letters, seen, lines = {}, {}, {}, {}
+local names, letters, seen, lines, said_of, uniques, holders = {}, {}, {}, {}, {}, {}, {}
 for at = REST, #ARGV, WIDTH do
-  local id, options = ARGV[at], by_lines and read_options(ARGV[at + 3])
-  names[#names + 1] = job_key(id)
-  if options then need_line(lines, path_of(ARGV[at + 1], options.group, options.key)) end
+  local options = read_options(ARGV[at + 3])
+  names[#names + 1] = job_key(ARGV[at])
+  said_of[#names] = options
+  if by_lines then need_line(lines, path_of(ARGV[at + 1], options.group, options.key)) end
+  if options.unique then uniques[#uniques + 1] = unique_name(options.unique) end
 end
-if not (here(names) and here(lines)) then
+if not (here(names) and here(lines) and here(uniques)) then
+  return MOVING
+end
+if CLUSTER then need_holders(holders, uniques) end
+if not here(holders) then
   return MOVING
 end
 
@@ -58,13 +75,34 @@ if call('EXISTS', unpack(names)) > 0 then
   end
 end
 
-local ready, delayed, expiring = {}, {}, {}
+local ready, delayed, expiring, others = {}, {}, {}, {}
 local waiting, first_due = 0, nil
+
+-- Another job holds the key: the last arguments win where both are debounced, else it is left as it is.
+local function duplicate(i, holder, options, envelope)
+  letters[i] = string.upper(LETTER[holder.state] or 'f')
+  others[#others + 1] = ' ' .. whole(i - 1) .. '=' .. holder.id
+  if not options.quiet or holder.mode ~= 'd' or holder.repeated then
+    return
+  end
+  call('HSET', job_key(holder.id), 'spec', envelope, 'replaced', nonce .. '.' .. i)
+  if holder.state == 'delayed' then
+    local due = math.max(now, math.min(now + options.quiet, holder.latest or math.huge))
+    call('HSET', job_key(holder.id), 'due', whole(due))
+    also(delayed, whole(due), holder.id)
+    first_due = math.min(first_due or due, due)
+    publish(holder.id, 'delayed', ',"due":' .. whole(due))
+  end
+end
+
 for i, name in ipairs(names) do
   local at = REST + (i - 1) * WIDTH
-  local id, handler, envelope, options = ARGV[at], ARGV[at + 1], ARGV[at + 2], read_options(ARGV[at + 3])
+  local id, handler, envelope, options = ARGV[at], ARGV[at + 1], ARGV[at + 2], said_of[i]
+  local holder = options.unique and not seen[name] and not letters[i] and holder_of(options.unique, nonce .. '.' .. i)
   if seen[name] then
     letters[i] = letters[i] or string.upper(seen[name])
+  elseif holder then
+    duplicate(i, holder, options, envelope)
   elseif not letters[i] then
     local due = options.due
     local waits = not due or due <= now
@@ -82,6 +120,11 @@ for i, name in ipairs(names) do
         also(expiring, whole(now + options.expires), id)
       end
       if not waits then also(more, 'due', whole(due)) end
+      if options.unique then
+        also(more, 'unique', options.unique)
+        if options.latest then also(more, 'latest', whole(options.latest)) end
+        take_unique(id, options.unique, 0, options.window)
+      end
       if #more > 0 then call('HSET', name, unpack(more)) end
     end
     if waits then
@@ -101,7 +144,7 @@ for i, name in ipairs(names) do
     end
     letters[i] = waits and 'w' or 'd'
   end
-  seen[name] = seen[name] or letters[i]
+  if not holder then seen[name] = seen[name] or letters[i] end
 end
 
 add(line_key, ready)
@@ -111,4 +154,4 @@ if first_due and is_first_due(first_due) then waiting = math.max(waiting, 1) end
 add(delayed_key, delayed)
 keep_meta()
 if not paused then wake(waiting) end
-return table.concat(letters)
+return table.concat(letters) .. table.concat(others)

@@ -4,7 +4,7 @@
 -- keys: meta line delayed blocked expiring completed failed cancelled purge ring held
 -- args: id:str
 -- reply: removed | active | gone
--- include: meta lines withdraw
+-- include: meta unique lines withdraw
 
 read_meta()
 local raw = base .. 'raw:' .. id
@@ -23,6 +23,7 @@ if job.state == 'active' then
   return 'active'
 end
 withdraw(id, job)
+release(id, job.unique, true)
 call('UNLINK', job_key(id), raw)
 keep_meta()
 publish(id, 'removed')

@@ -9,7 +9,7 @@
 -- rest: per item  id  token  plan  cause  result  record  progress  checkpoint   ("" where there is none)
 --       plan "state counter delay keep_rank reason" ("-" where not said; delay in ms; keep_rank 0 | 1)
 -- reply: one letter per item: o (ok), s (stale token), g (gone)
--- include: meta numbered lines wake ending
+-- include: meta unique numbered lines wake ending
 
 local WIDTH = 8
 local KEPT = 20 -- attempts kept on a job
@@ -58,7 +58,7 @@ local letters, plan_of, jobs, back_to, seen, lines, stale = {}, {}, {}, {}, {}, 
 for i, name in ipairs(names) do
   local at = REST + (i - 1) * WIDTH
   local token = ARGV[at + 1]
-  local job = redis.pcall('HMGET', name, 'token', 'starts', 'path', 'keep', 'cancel')
+  local job = redis.pcall('HMGET', name, 'token', 'starts', 'path', 'keep', 'cancel', 'unique')
   if job.err or not job[1] and call('EXISTS', name) == 0 then
     letters[i] = 'g'
   elseif token == '' or job[1] ~= token or seen[name] then
@@ -72,6 +72,7 @@ for i, name in ipairs(names) do
     if job[5] and (plan.state == 'waiting' or plan.state == 'delayed') then plan = read_plan('cancelled - 0 0 -') end
     plan_of[i] = plan
     if job[3] and job[3] ~= '' then need_line(lines, job[3]) end
+    if job[6] then lines[#lines + 1] = unique_name(job[6]) end
     if plan.state == 'waiting' then
       local back = call('HMGET', name, 'prio', 'rank', 'handler', 'group', 'key')
       back[6] = path_of(back[3], back[4], back[5])
@@ -103,6 +104,7 @@ for i, name in ipairs(names) do
       if plan.reason ~= '' then also(fields, 'reason', plan.reason) end
       also(list, now_text, id)
       also(purged, purge_time(state, job[4]), id)
+      if job[6] then release(id, job[6]) end
       call('PUBLISH', name, plan.event .. id .. plan.tail)
     elseif state == 'delayed' then
       local due = now + plan.delay

@@ -6,7 +6,7 @@
 -- keys: meta line delayed blocked locks expiring completed failed cancelled purge idle ring held
 -- args: limit:int keep_completed:int keep_failed:int most_completed:int most_failed:int
 -- reply: expired, removed, more (0 | 1: there is more to do)
--- include: meta lines ending withdraw
+-- include: meta unique lines ending withdraw
 
 read_meta()
 if keep_completed ~= purge_time('completed') - now or keep_failed ~= purge_time('failed') - now then
@@ -63,7 +63,7 @@ for _, id in ipairs(expired) do
   call('ZREM', expiring_key, id)
   if job and (job.state == 'waiting' or job.state == 'delayed' or job.state == 'blocked') then
     withdraw(id, job)
-    end_job(id, 'failed', 'expired', job.keep)
+    end_job(id, 'failed', 'expired', job.keep, job.unique)
     job.state = 'failed'
     buried = buried + 1
   end
@@ -82,6 +82,7 @@ for _, list in ipairs(leaving) do
       call('ZREM', base .. list.state, id)
     elseif not gone[id] then
       withdraw(id, job)
+      release(id, job.unique)
       call('UNLINK', job_key(id), base .. 'raw:' .. id)
       gone[id] = true
       removed = removed + 1

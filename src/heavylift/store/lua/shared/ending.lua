@@ -17,21 +17,22 @@ local function purge_time(state, own_keep)
   return time
 end
 
--- The end of a job that nobody runs; it must not stand in any line or set any more.
-local function end_job(id, state, reason, own_keep)
+-- The end of a job that nobody runs; it must not stand in any line or set any more. `unique`: what it holds, if any.
+local function end_job(id, state, reason, own_keep, unique)
   call('HSET', job_key(id), 'state', state, 'reason', reason, 'finished_at', now_text, 'token', '')
   call('ZADD', state == 'failed' and failed_key or cancelled_key, now_text, id)
   call('ZADD', purge_key, purge_time(state, own_keep), id)
+  release(id, unique)
   publish(id, state, detail(reason))
 end
 
 -- A job that cannot be read must not stop the queue: it becomes a dead letter `malformed`, all of it kept.
-local function quarantine(id)
+local function quarantine(id, unique)
   local name = job_key(id)
   local kind = call('TYPE', name).ok
   if kind ~= 'hash' and kind ~= 'none' then
     call('RENAME', name, base .. 'raw:' .. id)
     call('PEXPIRE', base .. 'raw:' .. id, whole(purge_time('failed') - now))
   end
-  end_job(id, 'failed', 'malformed')
+  end_job(id, 'failed', 'malformed', nil, unique)
 end

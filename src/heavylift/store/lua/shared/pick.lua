@@ -7,9 +7,10 @@ local BURY_LIMIT = 50 -- unreadable or expired jobs put away by one claim
 local token = worker .. '.' .. number_text
 local active_event = event_tail .. detail(worker) .. '}'
 
--- What decides whether a job may be given: state, envelope, starts, expires; if it was started, what there is of that.
+-- What decides whether a job may be given: state, envelope, starts, expires, unique; if it was started, what there is
+-- of that.
 local function look(name)
-  local job = redis.pcall('HMGET', name, 'state', 'spec', 'starts', 'expires')
+  local job = redis.pcall('HMGET', name, 'state', 'spec', 'starts', 'expires', 'unique')
   if job[3] then job.started, job.broken = read_started(name) end
   return job
 end
@@ -34,10 +35,10 @@ end
 local function bury(id, job, why)
   if why == 'expired' then
     call('ZREM', expiring_key, id)
-    end_job(id, 'failed', 'expired', call('HGET', job_key(id), 'keep'))
+    end_job(id, 'failed', 'expired', call('HGET', job_key(id), 'keep'), job[5])
   elseif job.err or not job[1] or job[1] == 'waiting' then
     if job[4] then call('ZREM', expiring_key, id) end
-    quarantine(id)
+    quarantine(id, job[5])
   end -- else it is in another state already, and stood in the line by mistake
 end
 
@@ -47,6 +48,7 @@ local function take(reply, name, id, job, rank)
   call('HSET', name, 'state', 'active', 'token', token, 'worker', worker, 'started_at', now_text, 'starts', starts,
     'rank', rank)
   call('PUBLISH', name, '{"event":"active","job":"' .. id .. active_event)
+  if job[5] then release_started(id, job[5]) end
   if job[3] then
     job.started[1], job.started[6] = starts, now_text
     return #job[2] + give_started(reply, id, job[2], '', job.started)
@@ -76,6 +78,12 @@ local function pick_from_line(wanted)
   for i, name in ipairs(names) do
     local id, job = found[i * 2 - 1], look(name)
     local why = defect(job)
+    if job[5] and not here({ unique_name(job[5]) }) then
+      if passed == 0 then
+        return nil
+      end
+      break
+    end
     if why then
       bury(id, job, why)
     else
@@ -133,6 +141,12 @@ local function pick_from_ring(wanted)
     local name = job_key(id)
     local job = look(name)
     local why = defect(job)
+    if job[5] and not here({ unique_name(job[5]) }) then
+      if passed == 0 then
+        return nil
+      end
+      return reply, ids, true
+    end
     if not why and bytes > 0 and bytes + #job[2] > max_bytes then
       return reply, ids, true
     end

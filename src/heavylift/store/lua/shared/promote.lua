@@ -12,9 +12,10 @@ local function find_due(limit)
   end
   local found, lines = {}, {}
   for i, id in ipairs(ids) do
-    local job = redis.pcall('HMGET', names[i], 'state', 'due', 'prio', 'handler', 'group', 'key')
+    local job = redis.pcall('HMGET', names[i], 'state', 'due', 'prio', 'handler', 'group', 'key', 'unique')
     local path = path_of(job[4], job[5], job[6])
     need_line(lines, path)
+    if job[7] then lines[#lines + 1] = unique_name(job[7]) end
     found[i] = { id = id, job = job, path = path }
   end
   if not here(lines) then
@@ -29,7 +30,7 @@ local function promote(found)
     local id, job = due.id, due.job
     call('ZREM', delayed_key, id)
     if job.err or not job[1] then
-      quarantine(id)
+      quarantine(id, job[7])
     elseif job[1] == 'delayed' then
       call('HSET', job_key(id), 'state', 'waiting', 'path', due.path)
       stand(due.path, whole((integer(job[2]) or now) * 1000 + i - 1 + (integer(job[3]) or 0) * step), id)

@@ -1,6 +1,6 @@
 -- Taking jobs out of wherever they are, and putting them in line; for verbs that move a job whoever holds it.
 
-local FIELDS = { 'state', 'path', 'keep', 'prio', 'handler', 'group', 'key', 'expires', 'worker', 'spec' }
+local FIELDS = { 'state', 'path', 'keep', 'prio', 'handler', 'group', 'key', 'expires', 'worker', 'spec', 'unique' }
 local ENDED = { completed = true, failed = true, cancelled = true }
 
 -- The jobs by id, `false` for those that do not exist or are no hash; nil if a key of one is not here.
@@ -21,6 +21,7 @@ local function survey(ids)
         job[name] = read[f] or nil
       end
       job.path = job.path or ''
+      if job.unique then lines[#lines + 1] = unique_name(job.unique) end
       need_line(lines, job.path)
       need_line(lines, path_of(job.handler, job.group, job.key))
     end
