@@ -143,3 +143,25 @@ def test_many_jobs_are_summed_up(project: Project) -> None:
     done = project.run("enqueue", "echo", *map(str, range(150)), "--wait")
     assert done.returncode == 0, done.stderr
     assert "all 150 completed" in done.stdout
+
+
+def test_a_unique_job_is_a_duplicate_with_the_id_of_the_first(project: Project) -> None:
+    (first,) = project.json("enqueue", "echo", "one", "--unique", "k")
+    (second,) = project.json("enqueue", "echo", "two", "--unique", "k", "--unique-until", "started")
+    assert (first["duplicate"], second["duplicate"], second["id"]) == (False, True, first["id"])
+    same = project.json("enqueue", "echo", "three", "three", "--unique", "arguments")
+    assert [job["duplicate"] for job in same] == [False, True]
+
+
+def test_a_debounced_job_has_the_last_arguments(project: Project) -> None:
+    debounced = ["--unique", "k", "--debounce", "60", "--max-wait", "90"]
+    (first,) = project.json("enqueue", "echo", "one", *debounced)
+    (second,) = project.json("enqueue", "echo", "two", *debounced)
+    assert second == {**first, "duplicate": True}
+    assert args_of(project, first["id"]) == {"text": "two"}
+
+
+def test_a_window_lets_one_job_through(project: Project) -> None:
+    (first,) = project.json("enqueue", "echo", "one", "--unique", "k", "--unique-window", "60")
+    (second,) = project.json("enqueue", "echo", "two", "--unique", "k", "--unique-window", "60")
+    assert second == {**first, "duplicate": True}
