@@ -222,7 +222,7 @@ def _job_options(options: Mapping[str, Any]) -> JobOptions:
     tags = options.get("tags", ())
     if not isinstance(tags, (list, tuple)):
         raise HandlerError("tags", tags, "give a list of strings")
-    said = {name: options.get(name) for name in _JOB_OPTIONS}
+    said: dict[str, Any] = {name: options.get(name) for name in _JOB_OPTIONS}
     try:
         unique = None if options.get("unique") is None else Unique.of(options["unique"])
         made = JobOptions(**said, tags=tuple(tags), unique=unique)

@@ -76,6 +76,24 @@ def _is_wait(value: object) -> bool:
 
 OnLostContact = Literal["stop", "finish"]
 
+OnParentFailure = Literal["fail", "run", "cancel", "require"]
+
+
+class JobRef(msgspec.Struct, frozen=True):
+    """Which job: its queue and id."""
+
+    queue: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.queue} {self.id}"
+
+    @classmethod
+    def parse(cls, text: str) -> JobRef:
+        """From the form that stands in the store."""
+        queue, _, id = text.partition(" ")
+        return cls(queue, id)
+
 
 class JobOptions(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Everything that can be said about one job beside its arguments. None means: not said.
@@ -99,6 +117,9 @@ class JobOptions(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     keep: float | timedelta | None = None
     tags: tuple[str, ...] = ()
     correlation_id: str | None = None
+    after: tuple[JobRef | str, ...] = ()
+    on_parent_failure: OnParentFailure | None = None
+    flow: str | None = None
 
     def merged(self, over: JobOptions) -> JobOptions:
         """These options with what `over` says put on top."""

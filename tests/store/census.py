@@ -88,7 +88,7 @@ def check(census: Census) -> None:
     expiring = {
         id
         for id, job in census.jobs.items()
-        if "expires" in job and job["state"] in ("waiting", "delayed") and "starts" not in job
+        if "expires" in job and job["state"] in ("waiting", "delayed", "blocked") and "starts" not in job
     }
     assert set(census.of("expiring")) == expiring, "jobs that have not started and may expire"
     _check_unique(census)

@@ -35,8 +35,9 @@ Cluster). KEYS are the queue's keys in the order given below, ARGV a fresh nonce
 handler, envelope, options. Repeat the call with the same nonce if the reply was lost. Then
 `SADD <prefix>:queues <queue>`.
 
-    EVALSHA <sha> 7 heavylift:{images}:meta heavylift:{images}:line: heavylift:{images}:delayed \\
-        heavylift:{images}:expiring heavylift:{images}:idle heavylift:{images}:ring heavylift:{images}:held \\
+    EVALSHA <sha> 8 heavylift:{images}:meta heavylift:{images}:line: heavylift:{images}:delayed \\
+        heavylift:{images}:blocked heavylift:{images}:expiring heavylift:{images}:idle heavylift:{images}:ring \\
+        heavylift:{images}:held \\
         <nonce> 01 resize '{"handler":"resize","args":{"source":"a.jpg","width":800}}' ''
 
 Ids are 1 to 200 letters, digits and `_ . : @ -`; queues, handlers and groups 1 to 100 letters, digits and `_ . -`."""

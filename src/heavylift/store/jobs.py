@@ -5,6 +5,7 @@ from __future__ import annotations
 from heavylift.store.call import Call
 from heavylift.store.claiming import Claiming, ClaimReply, ExtendReply
 from heavylift.store.fleet import Fleet, WorkerSeen
+from heavylift.store.flowing import Flowing
 from heavylift.store.producing import BATCH_BYTES, Enqueued, NewJob, Producing, batches
 from heavylift.store.reading import QueueCounts, Reading
 from heavylift.store.repairing import CancelReply, Removed, Repairing, Replayed, SweepReply
@@ -31,5 +32,5 @@ __all__ = [
 ]
 
 
-class Jobs(Producing, Claiming, Settling, Repairing, Reading, Fleet):
+class Jobs(Producing, Claiming, Settling, Repairing, Reading, Flowing, Fleet):
     """Every verb there is. `Jobs(prefix, scripts)`; see the families for what each does."""

@@ -78,7 +78,7 @@ class Keys:
 
     @property
     def blocked(self) -> str:
-        """sorted set: ids of jobs that wait for parents, by the time they were enqueued (ms)."""
+        """sorted set: ids of jobs that wait for parents, by when somebody should look after them again (ms)."""
         return self._name("blocked")
 
     @property
@@ -103,8 +103,24 @@ class Keys:
 
     @property
     def outbox(self) -> str:
-        """sorted set: hand-overs to other slots. Reserved."""
+        """sorted set: ended jobs whose children have to be told, by when somebody may see to it (ms)."""
         return self._name("outbox")
+
+    def children(self, id: str) -> str:
+        """sorted set: jobs to be told when this one ends, each as `<queue> <id>`, by the child's life."""
+        return self._name(f"children:{id}")
+
+    def pending(self, id: str) -> str:
+        """sorted set: parents that a job waits for, each as `<queue> <id>`, by when they were last asked for (ms)."""
+        return self._name(f"pending:{id}")
+
+    def parents(self, id: str) -> str:
+        """hash: a job's parents, `<queue> <id>` to its place and, once it has ended, how: `<place> c<result>`."""
+        return self._name(f"parents:{id}")
+
+    def flow(self, id: str) -> str:
+        """sorted set: ids of the jobs of a flow in this queue; score 1 while nothing waits for it, else 0."""
+        return self._name(f"flow:{id}")
 
     def call(self, worker: str) -> str:
         """hash: the last numbered call of each verb by one worker, and its answer. Expires after an hour."""
@@ -189,11 +205,17 @@ JOB_FIELDS = {
     "progress": "JSON: the last progress",
     "checkpoint": "JSON: the last state the handler saved",
     "result": "JSON: what the handler returned",
-    "reason": "why it is a dead letter",
+    "reason": "why it is a dead letter, or was cancelled by the end of its parents",
     "unique": "`<mode>.<digest>`: the key it holds, or held (s until started, f until finished, w window, d debounce)",
     "latest": "for a debounced job: it is put off no longer than this (ms)",
     "replaced": "the nonce of the call that replaced its envelope last, if debounced",
     "cancel": "1: it was asked to stop while it ran",
+    "flow": "id of its flow, if it has parents or children",
+    "after": "how many parents it was enqueued with",
+    "policy": "what becomes of it when a parent does not complete: `run` `cancel` `require`; it fails if not there",
+    "lives": "times it went back to waiting for its parents",
+    "blame": "`<queue> <id> <how>`: the parent that ended it by not completing (f failed, x cancelled, g gone)",
+    "children": "1 while others wait to be told of its end",
 }
 """Fields of a job's hash. A field that says nothing is not there."""
 

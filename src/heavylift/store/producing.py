@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from heavylift.job import State
+from heavylift.options import JobRef
 from heavylift.store.call import Arg, Call
 from heavylift.store.verbs import BATCH_BYTES as BATCH_BYTES
 from heavylift.store.verbs import Verbs, runs
@@ -26,6 +27,9 @@ class NewJob:
         keep_ms: how long it is kept once ended; None for the queue's rule.
         group, key: where it stands for limits; the group is the handler if not said.
         unique: `<mode>.<digest>`; see `unique`. `window_ms` goes with mode w, the other two with mode d.
+        flow: id of its flow.
+        after: jobs it waits for; `stage` must have noted them.
+        policy: what becomes of it when one of them does not complete.
     """
 
     id: str
@@ -42,6 +46,9 @@ class NewJob:
     window_ms: int | None = None
     quiet_ms: int | None = None
     latest_ms: int | None = None
+    flow: str = ""
+    after: tuple[JobRef, ...] = ()
+    policy: str = ""
 
     @property
     def options(self) -> str:
@@ -58,6 +65,9 @@ class NewJob:
             "window": self.window_ms,
             "quiet": self.quiet_ms,
             "latest": self.latest_ms,
+            "flow": self.flow or None,
+            "after": len(self.after) or None,
+            "policy": self.policy or None,
         }
         return " ".join([f"{name}={value}" for name, value in said.items() if value is not None])
 

@@ -38,11 +38,15 @@ class CancelReply:
 
 @dataclass(frozen=True, slots=True)
 class SweepReply:
-    """What a sweep did: jobs that expired, ended jobs that were removed, and whether to sweep on at once."""
+    """What a sweep did: jobs that expired, ended jobs that were removed, and whether to sweep on at once.
+
+    `flows`: some jobs have to be told how their parents ended, or looked after.
+    """
 
     expired: int
     removed: int
     more: bool
+    flows: bool = False
 
 
 class Repairing(Verbs):
@@ -116,8 +120,8 @@ class Repairing(Verbs):
         """
 
         def parse(reply: Any) -> SweepReply:
-            expired, removed, more = reply
-            return SweepReply(expired, removed, bool(more))
+            expired, removed, more, flows = reply
+            return SweepReply(expired, removed, bool(more), bool(flows))
 
         return self._script(
             "sweep",

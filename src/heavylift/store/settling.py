@@ -13,10 +13,11 @@ from heavylift.job import AttemptRecord
 from heavylift.store.call import Arg, Call
 from heavylift.store.verbs import Verbs
 
-Written: TypeAlias = Literal["ok", "stale", "gone"]
-"""`ok`: written. `stale`: the token is not the job's any more. `gone`: there is no such job. Both change nothing."""
+Written: TypeAlias = Literal["ok", "outbox", "stale", "gone"]
+"""`ok`: written. `outbox`: written, and its children have to be told. `stale`: the token is not the job's any more.
+`gone`: there is no such job. The last two change nothing."""
 
-WRITTEN: dict[int, Written] = {ord("o"): "ok", ord("s"): "stale", ord("g"): "gone"}
+WRITTEN: dict[int, Written] = {ord("o"): "ok", ord("h"): "outbox", ord("s"): "stale", ord("g"): "gone"}
 
 _json = msgspec.json.Encoder()
 

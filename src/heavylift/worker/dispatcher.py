@@ -34,6 +34,7 @@ from heavylift.store.claiming import ClaimReply
 from heavylift.store.jobs import Jobs
 from heavylift.store.settling import SettleItem
 from heavylift.worker.contact import Contact
+from heavylift.worker.handover import HandOver
 from heavylift.worker.mailbox import Mailbox
 from heavylift.worker.queues import ServedQueue, ServedQueues
 from heavylift.worker.running import RunningTable, ask_to_stop
@@ -82,6 +83,7 @@ class Dispatcher(Service):
         queues: ServedQueues,
         running: RunningTable,
         settler: Settler,
+        handover: HandOver,
         lock: float,
         poll: float,
         on_crash: Callable[[BaseException], None] | None = None,
@@ -101,6 +103,7 @@ class Dispatcher(Service):
         self._queues = queues
         self._running = running
         self._settler = settler
+        self._handover = handover
         self._lock = lock
         self._poll = poll
         self._numbers = numbers
@@ -240,9 +243,11 @@ class Dispatcher(Service):
             self._starting.arrived(queue, reply.jobs, pending.sent)
 
     def _was_settled(self, pending: _Pending, answers: list[str]) -> None:
+        if "outbox" in answers:
+            self._handover.filled(pending.queue)  # before the attempts are forgotten: see `Worker.wait_drained`
         for item, answer in zip(pending.items, answers, strict=True):
             self._running.remove(item.id, item.token)
-            if answer == "ok":
+            if answer in ("ok", "outbox"):
                 self.settled += 1
             else:
                 log.warning("a late settlement was refused", job=item.id, queue=pending.queue, answer=answer)

@@ -26,6 +26,7 @@ from heavylift.service import Service
 from heavylift.settings import Settings
 from heavylift.store.jobs import Jobs
 from heavylift.worker.contact import Contact
+from heavylift.worker.handover import HandOver
 from heavylift.worker.running import Running, RunningTable
 from heavylift.worker.settler import Settler
 
@@ -47,6 +48,7 @@ class Janitor(Service):
         numbers: Iterator[int],
         running: RunningTable,
         settler: Settler,
+        handover: HandOver,
         queues: Sequence[str],
         settings: Settings,
         on_crash: Callable[[BaseException], None] | None = None,
@@ -59,6 +61,7 @@ class Janitor(Service):
         self._contact = contact
         self._running = running
         self._settler = settler
+        self._handover = handover
         self._served = set(queues)
         self._settings = settings
         self._lock = settings.lock
@@ -150,4 +153,6 @@ class Janitor(Service):
         if isinstance(reply, StoreError):
             log.warning("a sweep was refused", queue=queue, error=str(reply))
             return None
+        if reply.flows:
+            self._handover.look_after(queue)
         return bool(reply.more)

@@ -1,7 +1,7 @@
 """The worker: builds the parts, starts them in order, stops them in reverse. It has no loop of its own.
 
 Threads of a worker, beside those of its lanes: `dispatcher` (command connection and mailbox), `heartbeat`,
-`relay` and `janitor`, each with its own connection to Redis.
+`relay`, `handover` and `janitor`, each with its own connection to Redis.
 
 Shutdown: claim no more; let running attempts finish until the deadline; ask the rest to stop and put their jobs
 back at no cost; write what is left to write; go. With Redis away it ends all the same, soon after the deadline:
@@ -38,6 +38,7 @@ from heavylift.store.scripts import Scripts
 from heavylift.store.server import check_server
 from heavylift.worker.contact import Contact
 from heavylift.worker.dispatcher import Dispatcher
+from heavylift.worker.handover import HandOver
 from heavylift.worker.heartbeat import Heartbeat
 from heavylift.worker.janitor import Janitor
 from heavylift.worker.mailbox import Mailbox
@@ -101,6 +102,7 @@ class Worker:
         self.settler = Settler(self.id, self.registry, self.relay, ready=self._nudge)
         self.sink = WorkerSink(self.running, self.settler, self.relay, nudge=self._nudge)
         self.lanes = self._lanes(modules)
+        self.handover = HandOver(jobs, Contact("handover", self._connect), crashed)
         numbers = itertools.count(1)
         self.dispatcher = Dispatcher(
             self.id,
@@ -113,6 +115,7 @@ class Worker:
             queues=self.queues,
             running=self.running,
             settler=self.settler,
+            handover=self.handover,
             lock=settings.lock,
             poll=settings.poll,
             on_crash=crashed,
@@ -134,11 +137,12 @@ class Worker:
             numbers=numbers,
             running=self.running,
             settler=self.settler,
+            handover=self.handover,
             queues=list(self.queues.queues),
             settings=settings,
             on_crash=crashed,
         )
-        self._services: list[Service] = [self.relay, self.heartbeat, self.dispatcher, self.janitor]
+        self._services: list[Service] = [self.relay, self.heartbeat, self.handover, self.dispatcher, self.janitor]
 
     def _lanes(self, modules: Sequence[str]) -> dict[LaneName, Lane]:
         wanted = {queue.lane for queue in self.queues.queues.values()}
@@ -281,6 +285,8 @@ class Worker:
             connection.close()
 
     def _nothing_left(self, contact: Contact, horizon: float) -> bool:
+        if len(self.running) or not self.handover.idle():  # asked first: either may make jobs ready
+            return False
         try:
             replies = contact.round_trip([self.jobs.counts(name) for name in self.queues.queues])
         except Unavailable:

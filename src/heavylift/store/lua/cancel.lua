@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
 -- cancel: a job that nobody runs is cancelled at once; one that runs is asked to stop, and so is its worker.
 --
--- keys: meta line delayed blocked expiring cancelled failed purge ring held
+-- keys: meta line delayed blocked expiring cancelled failed purge outbox ring held
 -- args: id:str
 -- reply: the state it was in, and what was done: cancelled | asked | ended; nothing if there is no such job
--- include: meta unique lines ending withdraw
+-- include: meta unique lines ending flow withdraw
 
 read_meta()
 local jobs = survey({ id })

@@ -5,7 +5,7 @@
 -- dead letters instead. A worker that gets fewer than it asked for is noted as idle, in this same script. One that
 -- leaves a backlog wakes the next.
 --
--- keys: meta call(worker) line delayed locks idle expiring failed cancelled purge ring held
+-- keys: meta call(worker) line delayed locks idle expiring failed cancelled purge outbox ring held
 -- args: worker:str number:int credits:int lease:int sleep:int max_bytes:int
 -- reply: more (0 | 1: ask again), ms until the next delayed job is due (-1: none), paused (0 | 1), now, then per job
 --        what shared/give.lua says

@@ -4,16 +4,16 @@
 -- A job whose id exists is left as it is and reported as a duplicate, unless it carries this call's own nonce: then
 -- the reply of the first try was lost, and the job is ours. Refused as a whole while Redis is full (no allow-oom).
 --
--- keys: meta line delayed expiring idle ring held
+-- keys: meta line delayed blocked expiring idle ring held
 -- args: nonce:str rest
 -- rest: per job  id  handler  envelope  options
 --       options "" or words "name=value" with spaces between: prio delay due expires keep group key (times in ms;
 --       due since 1970, the others from now); unique=<s|f|w|d>.<digest> (until started, until finished, window,
---       debounce) window quiet latest
--- reply: one letter per job: w d (waiting, delayed) ours; a c f x b (active, completed, failed, cancelled, blocked)
---        ours, enqueued by an earlier try; the same letter as a capital: a duplicate, in that state (G: gone). Then
---        per duplicate by `unique` " <place>=<id of the job that is there>", places from 0
--- include: meta lines wake unique
+--       debounce) window quiet latest; flow after policy (after: how many parents `stage` has noted)
+-- reply: one letter per job: w d b (waiting, delayed, blocked) ours; a c f x (active, completed, failed, cancelled) ours,
+--        enqueued by an earlier try; the same letter as a capital: a duplicate, in that state (G: gone). Then per
+--        duplicate by `unique` " <place>=<id of the job that is there>", places from 0
+-- include: meta lines wake unique flow block
 
 local WIDTH = 4
 local LETTER = {
@@ -60,6 +60,7 @@ for at = REST, #ARGV, WIDTH do
   said_of[#names] = options
   if by_lines then need_line(lines, path_of(ARGV[at + 1], options.group, options.key)) end
   if options.unique then uniques[#uniques + 1] = unique_name(options.unique) end
+  if options.flow then need_flow(lines, ARGV[at], options) end
 end
 if not (here(names) and here(lines) and here(uniques)) then
   return MOVING
@@ -72,6 +73,12 @@ end
 if call('EXISTS', unpack(names)) > 0 then
   for i, name in ipairs(names) do
     letters[i] = call('EXISTS', name) == 1 and taken(name, nonce .. '.' .. i) or nil
+  end
+end
+
+for i in ipairs(names) do
+  if not letters[i] and not is_staged(ARGV[REST + (i - 1) * WIDTH], said_of[i]) then
+    return NOT_STAGED
   end
 end
 
@@ -106,7 +113,7 @@ for i, name in ipairs(names) do
   elseif not letters[i] then
     local due = options.due
     local waits = not due or due <= now
-    local state = waits and 'waiting' or 'delayed'
+    local state = options.after and 'blocked' or waits and 'waiting' or 'delayed'
     call('HSET', name, 'state', state, 'handler', handler, 'spec', envelope, 'nonce', nonce .. '.' .. i,
       'enqueued_at', now_text)
     if options.due then
@@ -125,9 +132,12 @@ for i, name in ipairs(names) do
         if options.latest then also(more, 'latest', whole(options.latest)) end
         take_unique(id, options.unique, 0, options.window)
       end
+      if options.flow then join_flow(more, id, options) end
       if #more > 0 then call('HSET', name, unpack(more)) end
     end
-    if waits then
+    if options.after then
+      block(id)
+    elseif waits then
       local path = path_of(handler, options.group, options.key)
       if by_lines then
         call('HSET', name, 'path', path)
@@ -142,7 +152,7 @@ for i, name in ipairs(names) do
       first_due = math.min(first_due or due, due)
       publish(id, 'delayed', ',"due":' .. whole(due))
     end
-    letters[i] = waits and 'w' or 'd'
+    letters[i] = LETTER[state]
   end
   if not holder then seen[name] = seen[name] or letters[i] end
 end

@@ -4,7 +4,7 @@
 -- keys: meta line delayed blocked expiring purge idle ring held
 -- args: id:str
 -- reply: 1, or 0 if there is no such job or it is not delayed
--- include: meta unique lines wake withdraw
+-- include: meta unique lines wake flow withdraw
 
 read_meta()
 local jobs = survey({ id })

@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
 -- remove: a job and all that is kept of it. Not while it runs: cancel it first.
 --
--- keys: meta line delayed blocked expiring completed failed cancelled purge ring held
+-- keys: meta line delayed blocked expiring completed failed cancelled purge outbox ring held
 -- args: id:str
 -- reply: removed | active | gone
--- include: meta unique lines withdraw
+-- include: meta unique lines flow withdraw
 
 read_meta()
 local raw = base .. 'raw:' .. id
@@ -24,7 +24,7 @@ if job.state == 'active' then
 end
 withdraw(id, job)
 release(id, job.unique, true)
-call('UNLINK', job_key(id), raw)
+erase(id, job)
 keep_meta()
 publish(id, 'removed')
 return 'removed'

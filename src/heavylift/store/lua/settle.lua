@@ -4,11 +4,11 @@
 -- Only the holder may: an item whose token is not the job's changes nothing and is counted. A job that is gone is not
 -- made again. One that was asked to stop does not go back: it is cancelled instead.
 --
--- keys: meta call(worker) line delayed locks completed failed cancelled purge idle ring held
+-- keys: meta call(worker) line delayed locks completed failed cancelled purge outbox idle ring held
 -- args: worker:str number:int rest
 -- rest: per item  id  token  plan  cause  result  record  progress  checkpoint   ("" where there is none)
 --       plan "state counter delay keep_rank reason" ("-" where not said; delay in ms; keep_rank 0 | 1)
--- reply: one letter per item: o (ok), s (stale token), g (gone)
+-- reply: one letter per item: o (ok), h (ok, and the outbox has something for its children), s (stale token), g (gone)
 -- include: meta unique numbered lines wake ending
 
 local WIDTH = 8
@@ -58,7 +58,7 @@ local letters, plan_of, jobs, back_to, seen, lines, stale = {}, {}, {}, {}, {}, 
 for i, name in ipairs(names) do
   local at = REST + (i - 1) * WIDTH
   local token = ARGV[at + 1]
-  local job = redis.pcall('HMGET', name, 'token', 'starts', 'path', 'keep', 'cancel', 'unique')
+  local job = redis.pcall('HMGET', name, 'token', 'starts', 'path', 'keep', 'cancel', 'unique', 'children')
   if job.err or not job[1] and call('EXISTS', name) == 0 then
     letters[i] = 'g'
   elseif token == '' or job[1] ~= token or seen[name] then
@@ -85,7 +85,7 @@ if not here(lines) then
   return MOVING
 end
 
-local unlocked, purged, delayed, freed = {}, {}, {}, {}
+local unlocked, purged, delayed, freed, outbox = {}, {}, {}, {}, {}
 local ended = { completed = {}, failed = {}, cancelled = {} }
 local put_back, first_due = 0, nil
 
@@ -105,6 +105,10 @@ for i, name in ipairs(names) do
       also(list, now_text, id)
       also(purged, purge_time(state, job[4]), id)
       if job[6] then release(id, job[6]) end
+      if job[7] then
+        also(outbox, now_text, id)
+        letters[i] = 'h'
+      end
       call('PUBLISH', name, plan.event .. id .. plan.tail)
     elseif state == 'delayed' then
       local due = now + plan.delay
@@ -139,6 +143,7 @@ add(completed_key, ended.completed)
 add(failed_key, ended.failed)
 add(cancelled_key, ended.cancelled)
 add(purge_key, purged)
+add(outbox_key, outbox)
 if first_due and is_first_due(first_due) then put_back = math.max(put_back, 1) end
 add(delayed_key, delayed)
 line_up()

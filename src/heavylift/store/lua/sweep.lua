@@ -1,12 +1,13 @@
 #!lua flags=allow-oom
 -- sweep: what is over its time goes. Jobs that did not start in time become dead letters `expired`; ended jobs are
 -- removed once they were kept long enough, or the oldest of them where there are too many; so are notes of idle
--- workers that never came back.
+-- workers that never came back. A job of a flow is not removed before its children were told how it ended, nor in its
+-- first minute: children may still be on their way.
 --
--- keys: meta line delayed blocked locks expiring completed failed cancelled purge idle ring held
+-- keys: meta line delayed blocked locks expiring completed failed cancelled purge outbox idle ring held
 -- args: limit:int keep_completed:int keep_failed:int most_completed:int most_failed:int
--- reply: expired, removed, more (0 | 1: there is more to do)
--- include: meta unique lines ending withdraw
+-- reply: expired, removed, more (0 | 1: there is more to do), flows (0 | 1: `handover` or `tend` has something to do)
+-- include: meta unique lines ending flow withdraw
 
 read_meta()
 if keep_completed ~= purge_time('completed') - now or keep_failed ~= purge_time('failed') - now then
@@ -57,7 +58,7 @@ end
 local asleep = math.min(call('ZCOUNT', idle_key, '-inf', '(' .. now_text), limit)
 if asleep > 0 then call('ZREMRANGEBYRANK', idle_key, 0, asleep - 1) end
 
-local buried, removed = 0, 0
+local buried, removed, kept = 0, 0, {}
 for _, id in ipairs(expired) do
   local job = jobs[id]
   call('ZREM', expiring_key, id)
@@ -80,10 +81,13 @@ for _, list in ipairs(leaving) do
       call('ZREM', cancelled_key, id)
     elseif list.state and list.state ~= state then -- the same, and the new job has ended otherwise
       call('ZREM', base .. list.state, id)
+    elseif is_awaited(job) then
+      call('ZADD', purge_key, whole(now + CHILDREN_COME), id)
+      kept[list] = true
     elseif not gone[id] then
       withdraw(id, job)
       release(id, job.unique)
-      call('UNLINK', job_key(id), base .. 'raw:' .. id)
+      erase(id, job)
       gone[id] = true
       removed = removed + 1
     end
@@ -93,6 +97,6 @@ keep_meta()
 
 local more = buried > 0 -- they may be too many now
 for _, list in ipairs(leaving) do
-  more = more or #list == limit
+  more = more or (#list == limit and not kept[list])
 end
-return { buried, removed, more and 1 or 0 }
+return { buried, removed, more and 1 or 0, (is_due(outbox_key) or is_due(blocked_key)) and 1 or 0 }

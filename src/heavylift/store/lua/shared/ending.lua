@@ -18,11 +18,13 @@ local function purge_time(state, own_keep)
 end
 
 -- The end of a job that nobody runs; it must not stand in any line or set any more. `unique`: what it holds, if any.
+-- Jobs that wait for it are told by way of the outbox (`handover`).
 local function end_job(id, state, reason, own_keep, unique)
   call('HSET', job_key(id), 'state', state, 'reason', reason, 'finished_at', now_text, 'token', '')
   call('ZADD', state == 'failed' and failed_key or cancelled_key, now_text, id)
   call('ZADD', purge_key, purge_time(state, own_keep), id)
   release(id, unique)
+  if call('HGET', job_key(id), 'children') then call('ZADD', outbox_key, now_text, id) end
   publish(id, state, detail(reason))
 end
 
@@ -33,6 +35,7 @@ local function quarantine(id, unique)
   if kind ~= 'hash' and kind ~= 'none' then
     call('RENAME', name, base .. 'raw:' .. id)
     call('PEXPIRE', base .. 'raw:' .. id, whole(purge_time('failed') - now))
+    call('HSET', name, 'children', '1') -- it may have had some; `handover` finds out
   end
   end_job(id, 'failed', 'malformed', nil, unique)
 end

@@ -1,6 +1,9 @@
 -- Taking jobs out of wherever they are, and putting them in line; for verbs that move a job whoever holds it.
 
-local FIELDS = { 'state', 'path', 'keep', 'prio', 'handler', 'group', 'key', 'expires', 'worker', 'spec', 'unique' }
+local FIELDS = {
+  'state', 'path', 'keep', 'prio', 'handler', 'group', 'key', 'expires', 'worker', 'spec', 'due', 'finished_at', 'reason',
+  'flow', 'after', 'policy', 'lives', 'children', 'enqueued_at', 'unique',
+}
 local ENDED = { completed = true, failed = true, cancelled = true }
 
 -- The jobs by id, `false` for those that do not exist or are no hash; nil if a key of one is not here.
@@ -24,6 +27,7 @@ local function survey(ids)
       if job.unique then lines[#lines + 1] = unique_name(job.unique) end
       need_line(lines, job.path)
       need_line(lines, path_of(job.handler, job.group, job.key))
+      need_flow(lines, id, job)
     end
     jobs[id] = job
   end
@@ -49,8 +53,22 @@ local function withdraw(id, job)
   if job.expires then call('ZREM', expiring_key, id) end
 end
 
--- Into its line, at the end of it.
+-- Removed, with all that is kept of it. Children that were not told yet learn from the outbox that it is gone.
+local function erase(id, job)
+  call('UNLINK', job_key(id), base .. 'raw:' .. id)
+  if job.after then call('UNLINK', pending_of(id), parents_of(id)) end
+  if job.flow then call('ZREM', flow_of(job.flow), id) end
+  if job.children then call('ZADD', outbox_key, now_text, id) end
+end
+
+-- Into its line, at the end of it; or back to waiting for those of its parents that have not completed.
 local function queue_up(id, job)
+  if job.after and call('EXISTS', pending_of(id)) == 1 then
+    call('HSET', job_key(id), 'state', 'blocked', 'lives', whole((integer(job.lives) or 0) + 1))
+    call('ZADD', blocked_key, now_text, id)
+    publish(id, 'blocked')
+    return
+  end
   local path = path_of(job.handler, job.group, job.key)
   call('HSET', job_key(id), 'state', 'waiting', 'path', path)
   stand(path, next_rank(integer(job.prio)), id)
