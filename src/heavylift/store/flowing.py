@@ -11,8 +11,8 @@ from heavylift.options import JobRef
 from heavylift.store.call import Arg, Call
 from heavylift.store.verbs import BATCH_BYTES, Verbs, nothing, runs
 
-MOST_STAGED = 500
-MOST_LINKED = 250
+MOST_STAGED = 250
+MOST_LINKED = 100
 MOST_TOLD = 100
 MOST_LISTED = 500
 """Parents noted, children linked, children told, and jobs listed by one call at most."""
