@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from heavylift.asking import Answer, Answered
 from heavylift.errors import InvalidArgument, StopReason
 from heavylift.job import Progress
 
@@ -39,7 +40,20 @@ LOG_LINES = 50
 
 
 class Reporter(Protocol):
-    """Where a context's reports go. Called from the handler's thread, or from `later`'s."""
+    """Where a context's reports go, and its questions. Called from the handler's thread, or from `later`'s.
+
+    **Asking the worker.** What a handler wants to know from Redis it asks its worker, in every lane alike:
+
+    1. declare the question in a module of values: `class ParentResults(Question[dict[str, Raw]], frozen=True)`, its
+       fields msgspec-encodable, with `answers = dict[str, Raw]`, the type of the answer;
+    2. say in `worker/answers.py` how it is answered: a generator that yields lists of store calls, is sent their
+       replies, and returns the answer; all it calls must be harmless to repeat;
+    3. in the context: `asking.ask(self._reporter, question)` waits for the typed answer in this thread;
+       `await asking.ask_async(self._reporter, question)` does in an async handler, whose loop must not stand still.
+
+    Raised are `Unavailable` when Redis could not be asked for as long as the patience lasts, `StoreError` when the
+    question was refused, and `Stop` if the attempt is stopped while it waits.
+    """
 
     def began(self) -> None:
         """The handler is about to be called."""
@@ -55,6 +69,13 @@ class Reporter(Protocol):
 
     def later(self, seconds: float, call: Callable[[], None]) -> None:
         """Call this after so many seconds, from any thread, unless the attempt has ended."""
+
+    def pose(self, question: bytes, patience: float, answered: Answered) -> None:
+        """Send a question to the worker; see `asking.Asks`. Does not block."""
+
+    def ask(self, question: bytes, patience: float) -> Answer:
+        """Send a question to the worker and wait; see `asking.Asks`. `Stop` may be raised meanwhile."""
+        ...
 
     def stopping(self) -> StopReason | None:
         """Why the attempt has been asked to stop, if it has."""
@@ -78,6 +99,14 @@ class Silent:
 
     def later(self, seconds: float, call: Callable[[], None]) -> None:
         """Nothing."""
+
+    def pose(self, question: bytes, patience: float, answered: Answered) -> None:
+        """Nobody knows."""
+        answered(self.ask(question, patience))
+
+    def ask(self, question: bytes, patience: float) -> Answer:
+        """Nobody knows."""
+        return Answer(trouble="there is no worker to ask")
 
     def stopping(self) -> StopReason | None:
         """Never."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from heavylift.asking import Answered
 from heavylift.codec import encode_envelope
 from heavylift.job import Counters, Envelope, Progress
 from heavylift.lanes.cpu import CpuLane
@@ -35,6 +36,7 @@ class Recorder:
     heard: dict[str, list[tuple[str, Any]]] = field(default_factory=dict)
     times: dict[str, float] = field(default_factory=dict)
     frees: int = 0
+    reply: Callable[[bytes, Answered], None] | None = None
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def _add(self, id: str, what: str, value: Any) -> None:
@@ -50,6 +52,11 @@ class Recorder:
 
     def checkpointed(self, id: str, token: str, state: bytes) -> None:
         self._add(id, "checkpoint", state)
+
+    def asked(self, id: str, token: str, question: bytes, patience: float, answered: Answered) -> None:
+        self._add(id, "asked", answered)
+        if self.reply is not None:
+            self.reply(question, answered)
 
     def ended(self, id: str, token: str, outcome: Outcome, log: tuple[str, ...]) -> None:
         self._add(id, "log", log)

@@ -27,9 +27,11 @@ class Call:
         begun: the handler was called; from here on a death is a crash.
         reason: why it was asked to stop; the first one stays.
         begin_by, time_out_at, end_at: moments (monotonic) at which the keeper acts.
+        open: questions of it that are not answered.
     """
 
-    __slots__ = ("begin_by", "begun", "end_at", "key", "lines", "number", "reason", "slot", "start", "time_out_at")
+    __slots__ = ("begin_by", "begun", "end_at", "key", "lines", "number", "open", "reason", "slot", "start",
+                 "time_out_at")  # fmt: skip
 
     def __init__(self, number: int, start: Start, slot: Slot) -> None:
         self.number = number
@@ -37,6 +39,7 @@ class Call:
         self.slot = slot
         self.key = (start.id, start.token)
         self.begun = False
+        self.open = 0
         self.reason: StopReason | None = None
         self.begin_by = time.monotonic() + BEGIN_WITHIN
         self.time_out_at = self.end_at = inf

@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from heavylift import attempt
+from heavylift.asking import LATE, Answer, Answered, Awaited
 from heavylift.attempt import Handlers, Prepared, Start, stopped
 from heavylift.errorinfo import error_info
 from heavylift.errors import Stop, StopReason
@@ -85,6 +86,7 @@ class Child:
             outcome = Raised(error_info(defect))
         self._capture.finish()
         self._reporter = None
+        self._pipe.forget()
         reporter.finish()
         self._pipe.send(end(call, outcome))
 
@@ -125,6 +127,16 @@ class PipeReporter:
     def later(self, seconds: float, call: Callable[[], None]) -> None:
         """The listener makes the call."""
         self._pipe.later(seconds, call)
+
+    def pose(self, question: bytes, patience: float, answered: Answered) -> None:
+        """Send it."""
+        self._pipe.pose(self._call, question, patience, answered)
+
+    def ask(self, question: bytes, patience: float) -> Answer:
+        """Send it and wait. The signal of a stop ends the wait of the main thread by itself."""
+        awaited = Awaited()
+        self.pose(question, patience, awaited.give)
+        return awaited.wait(patience + LATE)
 
     def stopping(self) -> StopReason | None:
         """Why the call was asked to stop."""

@@ -1,9 +1,10 @@
-"""The child's end of its pipe: messages out under a lock, stops in by a thread that also sees the parent go."""
+"""The child's end of its pipe: messages out under a lock, stops and answers in by a thread that sees the parent go."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import multiprocessing
 import os
 import select
@@ -14,15 +15,16 @@ import time
 from collections.abc import Callable
 from math import inf
 
+from heavylift.asking import Answered
 from heavylift.lanes.stopping import Stopping
-from heavylift.lanes.wire import Frames, Message, StopAsked, frame
+from heavylift.lanes.wire import Asked, Frames, Message, StopAsked, Told, frame
 
 
 class ChildPipe:
     """Sends with blocking writes: a child that says more than the worker reads has to wait for it.
 
-    Threads: `send` from any; the listener reads stops, makes the calls asked for by `later`, and ends the process
-    together with its group when the parent is gone.
+    Threads: `send` and `pose` from any; the listener reads stops and answers, makes the calls asked for by `later`,
+    and ends the process together with its group when the parent is gone.
     """
 
     def __init__(self, fd: int, stopping: Stopping) -> None:
@@ -32,6 +34,8 @@ class ChildPipe:
         self._writing = threading.Lock()
         self._frames = Frames()
         self._later: tuple[float, Callable[[], None]] | None = None
+        self._numbers = itertools.count(1)
+        self._open: dict[int, Answered] = {}  # questions of the call that runs, by their numbers
         self._woken, self._wake = os.pipe()
         self._thread = threading.Thread(target=self._listen, name="heavylift-listener", daemon=True)
 
@@ -44,6 +48,16 @@ class ChildPipe:
         data = frame(message)
         with self._stopping.held(), self._writing, contextlib.suppress(OSError):  # parent gone: the listener sees to it
             self._socket.sendall(data)
+
+    def pose(self, call: int, question: bytes, patience: float, answered: Answered) -> None:
+        """Send a question off. A full pipe holds this up, as it does `send`."""
+        number = next(self._numbers)
+        self._open[number] = answered
+        self.send(Asked(call, number, question, patience))
+
+    def forget(self) -> None:
+        """The call has ended: its answers are not waited for any more."""
+        self._open.clear()
 
     def later(self, seconds: float, call: Callable[[], None]) -> None:
         """Make this call in so many seconds, from the listener's thread. Replaces one that is waiting."""
@@ -93,6 +107,8 @@ class ChildPipe:
         for message in self._frames.feed(data):
             if isinstance(message, StopAsked):
                 self._stopping.ask(message.call, message.reason)
+            elif isinstance(message, Told) and (answered := self._open.pop(message.number, None)) is not None:
+                answered(message.answer)
         return bool(data)
 
 

@@ -174,6 +174,7 @@ class IoLane:
             self._loop.call_soon_threadsafe(self._cancel, run)
         else:
             self._threads.interrupt(run)
+            run.wake()
 
     # --- plain handlers, in the threads -----------------------------------------------------------------------
 

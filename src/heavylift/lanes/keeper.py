@@ -21,6 +21,7 @@ from typing import Any
 
 import structlog
 
+from heavylift.asking import MOST_OPEN, TOO_MANY, Answer
 from heavylift.errors import StopReason
 from heavylift.lanes.call import Call
 from heavylift.lanes.errands import Errands
@@ -30,7 +31,7 @@ from heavylift.lanes.launcher import Launcher
 from heavylift.lanes.loop import Loop
 from heavylift.lanes.recycling import Recycling
 from heavylift.lanes.slot import Slot
-from heavylift.lanes.wire import Begin, End, Garbled, Hello, Logged, Message, Reported, Saved, outcome_in
+from heavylift.lanes.wire import Asked, Begin, End, Garbled, Hello, Logged, Message, Reported, Saved, Told, outcome_in
 from heavylift.outcome import Outcome
 
 log = structlog.get_logger("heavylift")
@@ -113,7 +114,7 @@ class Keeper:
 
     def _launched(self, slot: Slot) -> None:
         self.slots[slot.index] = slot
-        self._loop.watch(slot.pipe, partial(self._read, slot))
+        self._loop.watch(slot.pipe, partial(self._talk, slot))
         self._loop.watch(slot.sentinel, partial(self._died, slot))
 
     def _hello(self, slot: Slot, hello: Hello) -> None:
@@ -135,9 +136,15 @@ class Keeper:
 
     # --- what the processes say -----------------------------------------------------------------------------
 
-    def _read(self, slot: Slot) -> None:
+    def _talk(self, slot: Slot) -> None:
         if slot.gone:
             return  # an event of the same round as its end
+        if slot.outgoing:
+            slot.outgoing.flush()
+            self._loop.await_room(slot.pipe, bool(slot.outgoing))
+        self._read(slot)
+
+    def _read(self, slot: Slot) -> None:
         try:
             messages, over = slot.read()
             for message in messages:
@@ -147,6 +154,7 @@ class Keeper:
             over = True
         if over and not slot.dead and slot.mute_until == inf:
             slot.mute_until = time.monotonic() + MUTE
+            slot.outgoing.clear()
             self._loop.forget(slot.pipe)
 
     def _heard(self, slot: Slot, message: Message) -> None:
@@ -167,8 +175,29 @@ class Keeper:
             case Logged(level=level, line=line):
                 call.lines.append(f"{level}: {line}")
                 getattr(job_log, level, job_log.info)(line, job=call.key[0], queue=call.start.queue, source=level)
+            case Asked():
+                self._asked(call, message)
             case End():
                 self._returned(slot, call, outcome_in(message))
+
+    def _asked(self, call: Call, asked: Asked) -> None:
+        call.open += 1
+        if call.open > MOST_OPEN:
+            self._tell(call, asked.number, TOO_MANY)
+            return
+        answered = partial(self._answered, call, asked.number)
+        self._sink.asked(*call.key, asked.question, asked.patience, answered)
+
+    def _answered(self, call: Call, number: int, answer: Answer) -> None:
+        """From any thread."""
+        self.post(partial(self._tell, call, number, answer))
+
+    def _tell(self, call: Call, number: int, answer: Answer) -> None:
+        slot = call.slot
+        call.open -= 1
+        if slot.call is call and not slot.dead and slot.mute_until == inf:
+            slot.outgoing.say(Told(call.number, number, answer))
+            self._loop.await_room(slot.pipe, bool(slot.outgoing))
 
     def _returned(self, slot: Slot, call: Call, outcome: Outcome) -> None:
         slot.call = None
@@ -192,6 +221,7 @@ class Keeper:
         call = self.calls.get(key)
         if call is not None and call.stop(reason):
             call.slot.ask(call, reason)
+            self._loop.await_room(call.slot.pipe, bool(call.slot.outgoing))
 
     def _kill_busy(self) -> None:
         for slot in self.slots.values():

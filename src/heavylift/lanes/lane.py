@@ -28,6 +28,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 
+from heavylift.asking import Answered
 from heavylift.attempt import Start
 from heavylift.errors import StopReason
 from heavylift.job import Progress
@@ -40,7 +41,8 @@ LaneName = Literal["io", "cpu"]
 
 class Sink(Protocol):
     """What a lane calls back: from any of its threads, one call at a time for one attempt, in this order:
-    `began`, then `progressed` and `checkpointed` as they come, then `ended`. Must return at once and not raise.
+    `began`, then `progressed`, `checkpointed` and `asked` as they come, then `ended`. Must return at once and not
+    raise.
     """
 
     def began(self, id: str, token: str) -> None:
@@ -51,6 +53,10 @@ class Sink(Protocol):
 
     def checkpointed(self, id: str, token: str, state: bytes) -> None:
         """The handler saved this state (JSON) for its next attempt."""
+
+    def asked(self, id: str, token: str, question: bytes, patience: float, answered: Answered) -> None:
+        """The handler asks something; `answered` is to be called once, from any thread, before `patience` (seconds)
+        is over. May be called from several threads at once, where the handler has them."""
 
     def ended(self, id: str, token: str, outcome: Outcome, log: tuple[str, ...]) -> None:
         """What the attempt came to, with its last log lines. Exactly once for every start submitted."""

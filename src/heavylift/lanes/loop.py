@@ -64,6 +64,14 @@ class Loop:
         """Call this when the file is readable. In the loop's thread."""
         self._selector.register(file, selectors.EVENT_READ, act)
 
+    def await_room(self, file: Any, wanted: bool) -> None:
+        """Call what watches the file when it takes bytes, too; or only when it is readable. In the loop's thread."""
+        with contextlib.suppress(KeyError, ValueError):
+            key = self._selector.get_key(file)
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if wanted else 0)
+            if key.events != events:
+                self._selector.modify(file, events, key.data)
+
     def forget(self, file: Any) -> None:
         """Watch it no more; nothing if it is not watched. In the loop's thread."""
         with contextlib.suppress(KeyError, ValueError):

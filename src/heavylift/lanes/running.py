@@ -12,6 +12,7 @@ from typing import Protocol
 
 import structlog
 
+from heavylift.asking import ENDED, LATE, TOO_LATE, Answer, Answered, Awaited
 from heavylift.attempt import Prepared, stopped
 from heavylift.context import LOG_LINES
 from heavylift.errors import StopReason
@@ -46,7 +47,7 @@ class Run:
         task: what runs it, for an async one.
     """
 
-    __slots__ = ("_flush", "_lines", "_sink", "_sooner", "begun", "end_at", "flush_at", "key", "place",
+    __slots__ = ("_asking", "_flush", "_lines", "_sink", "_sooner", "begun", "end_at", "flush_at", "key", "place",
                  "prepared", "reason", "settled", "stop_sent", "task", "time_out_at")  # fmt: skip
 
     def __init__(self, prepared: Prepared, sink: Sink, sooner: Callable[[float], None]) -> None:
@@ -64,6 +65,7 @@ class Run:
         self._sooner = sooner
         self._lines: deque[str] | None = None
         self._flush: Callable[[], None] | None = None
+        self._asking: set[Awaited] = set()
 
     # --- the handler's reports ------------------------------------------------------------------------------
 
@@ -111,6 +113,37 @@ class Run:
         self._flush = call
         self.flush_at = time.monotonic() + seconds
         self._tell(self.plan)
+
+    # --- its questions ----------------------------------------------------------------------------------------
+
+    def pose(self, question: bytes, patience: float, answered: Answered) -> None:
+        """Hand it to the sink."""
+        if self.settled:
+            answered(ENDED)
+        else:
+            self._tell(self._sink.asked, *self.key, question, patience, answered)
+
+    def ask(self, question: bytes, patience: float) -> Answer:
+        """Hand it to the sink and wait. A stop cannot strike a thread that sleeps: it wakes it (`wake`)."""
+        awaited = Awaited()
+        self.pose(question, patience, awaited.give)
+        place = self.place
+        until = time.monotonic() + patience + LATE
+        self._asking.add(awaited)  # before it is sheltered, or a stop might find nobody to wake
+        try:
+            while awaited.answer is None and time.monotonic() < until:
+                sheltered = place is not None and place.shelter()
+                awaited.sleep(until)
+                if sheltered and place is not None:
+                    place.expose(self)
+        finally:
+            self._asking.discard(awaited)
+        return awaited.answer or TOO_LATE
+
+    def wake(self) -> None:
+        """End the sleep of a handler that waits for an answer: it is being stopped."""
+        for awaited in self._asking.copy():
+            awaited.wake()
 
     def stopping(self) -> StopReason | None:
         """Why it was asked to stop, if it was."""

@@ -26,7 +26,8 @@ from heavylift.errors import StopReason
 from heavylift.lanes import child
 from heavylift.lanes.call import BEGIN_WITHIN, Call
 from heavylift.lanes.forkserver import LOST, ForkServer, Passed, SlotContext, SlotProcess
-from heavylift.lanes.wire import Frames, Message, StopAsked, frame
+from heavylift.lanes.outgoing import Outgoing
+from heavylift.lanes.wire import Frames, Message, StopAsked
 
 DUMP_LIMIT = 8 * 1024
 """Bytes kept of the dump of a native crash."""
@@ -47,6 +48,7 @@ class Slot:
         gone: the keeper has parted with it.
         cause: what it died of: `killed:SIGSEGV`, `exited:1`.
         detail: what more is known about that: the fault handler's dump.
+        outgoing: what is said to the process.
         batch: of starts; those that fail together count as one failure.
         hello_by, mute_until: moments at which the keeper acts.
     """
@@ -63,6 +65,7 @@ class Slot:
         self.born = self.rss_seen = time.monotonic()
         self.hello_by = self.born + BEGIN_WITHIN
         self.mute_until = inf
+        self.outgoing = Outgoing(pipe)
         self._executor = executor
         self._process = process
         self._dump = dump
@@ -113,8 +116,7 @@ class Slot:
 
     def ask(self, call: Call, reason: StopReason) -> None:
         """Ask it to stop this call. A pipe that is full is no matter: the kill comes anyway."""
-        with contextlib.suppress(OSError):
-            self.pipe.send(frame(StopAsked(call.number, reason)))
+        self.outgoing.interject(StopAsked(call.number, reason))
 
     def read(self, limit: float = READ_AT_ONCE) -> tuple[list[Message], bool]:
         """What the process has said, as far as it is there, and whether it can say no more.

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias, get_args
 
 import msgspec
 
+from heavylift.asking import Answer
 from heavylift.errors import StopReason
 from heavylift.job import Progress
 from heavylift.outcome import Outcome
@@ -68,6 +69,15 @@ class Logged(msgspec.Struct, frozen=True, tag=True):
     line: str
 
 
+class Asked(msgspec.Struct, frozen=True, tag=True):
+    """A question to the worker; the number tells which one an answer is to."""
+
+    call: int
+    number: int
+    question: bytes
+    patience: float
+
+
 class End(msgspec.Struct, frozen=True, tag=True):
     """The attempt has ended with this outcome; the slot can take the next call."""
 
@@ -83,8 +93,17 @@ class StopAsked(msgspec.Struct, frozen=True, tag=True):
     reason: StopReason
 
 
-FromChild: TypeAlias = Hello | Begin | Reported | Saved | Logged | End
-Message: TypeAlias = FromChild | StopAsked
+class Told(msgspec.Struct, frozen=True, tag=True):
+    """From the worker: the answer to a question of this call."""
+
+    call: int
+    number: int
+    answer: Answer
+
+
+FromChild: TypeAlias = Hello | Begin | Reported | Saved | Logged | Asked | End
+FromWorker: TypeAlias = StopAsked | Told
+Message: TypeAlias = FromChild | FromWorker
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)

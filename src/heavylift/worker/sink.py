@@ -6,8 +6,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from heavylift.asking import ENDED, Answered
 from heavylift.job import Progress
 from heavylift.outcome import LockLost, Outcome, cause_of
+from heavylift.worker.answering import Answering, Asker
 from heavylift.worker.relay import Relay
 from heavylift.worker.running import Running, RunningTable
 from heavylift.worker.settler import Settler
@@ -22,10 +24,18 @@ class WorkerSink:
             None if nobody does.
     """
 
-    def __init__(self, running: RunningTable, settler: Settler, relay: Relay, nudge: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        running: RunningTable,
+        settler: Settler,
+        relay: Relay,
+        answering: Answering,
+        nudge: Callable[[], None],
+    ) -> None:
         self._running = running
         self._settler = settler
         self._relay = relay
+        self._answering = answering
         self._nudge = nudge
         self.outcomes: dict[str, int] = {}
         self.lately: deque[tuple[Running, float]] | None = None
@@ -45,6 +55,14 @@ class WorkerSink:
         """Send it on, at leisure."""
         if entry := self._running.get(id, token):
             self._relay.checkpointed(entry.job.queue, id, token, state)
+
+    def asked(self, id: str, token: str, question: bytes, patience: float, answered: Answered) -> None:
+        """Have it answered, unless its attempt is over."""
+        entry = self._running.get(id, token)
+        if entry is None or entry.ended:
+            answered(ENDED)
+        else:
+            self._answering.put(Asker(entry.job.queue, id, token), question, patience, answered)
 
     def ended(self, id: str, token: str, outcome: Outcome, log: tuple[str, ...]) -> None:
         """Settle it; an attempt whose lock is another's has nothing to settle."""

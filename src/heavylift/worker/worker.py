@@ -1,7 +1,7 @@
 """The worker: builds the parts, starts them in order, stops them in reverse. It has no loop of its own.
 
 Threads of a worker, beside those of its lanes: `dispatcher` (command connection and mailbox), `heartbeat`,
-`relay`, `handover` and `janitor`, each with its own connection to Redis.
+`relay`, `answering`, `handover` and `janitor`, each with its own connection to Redis.
 
 Shutdown: claim no more; let running attempts finish until the deadline; ask the rest to stop and put their jobs
 back at no cost; write what is left to write; go. With Redis away it ends all the same, soon after the deadline:
@@ -36,6 +36,8 @@ from heavylift.store.connection import Connection, Target
 from heavylift.store.jobs import Jobs, QueueCounts
 from heavylift.store.scripts import Scripts
 from heavylift.store.server import check_server
+from heavylift.worker.answering import Answering
+from heavylift.worker.answers import ANSWERS
 from heavylift.worker.contact import Contact
 from heavylift.worker.dispatcher import Dispatcher
 from heavylift.worker.handover import HandOver
@@ -100,7 +102,8 @@ class Worker:
         self.running = RunningTable()
         self.relay = Relay(jobs, Contact("relay", self._connect), crashed)
         self.settler = Settler(self.id, self.registry, self.relay, ready=self._nudge)
-        self.sink = WorkerSink(self.running, self.settler, self.relay, nudge=self._nudge)
+        self.answering = Answering(jobs, Contact("answering", self._connect), ANSWERS, on_crash=crashed)
+        self.sink = WorkerSink(self.running, self.settler, self.relay, self.answering, nudge=self._nudge)
         self.lanes = self._lanes(modules)
         self.handover = HandOver(jobs, Contact("handover", self._connect), crashed)
         numbers = itertools.count(1)
@@ -142,7 +145,14 @@ class Worker:
             settings=settings,
             on_crash=crashed,
         )
-        self._services: list[Service] = [self.relay, self.heartbeat, self.handover, self.dispatcher, self.janitor]
+        self._services: list[Service] = [
+            self.relay,
+            self.answering,
+            self.heartbeat,
+            self.handover,
+            self.dispatcher,
+            self.janitor,
+        ]
 
     def _lanes(self, modules: Sequence[str]) -> dict[LaneName, Lane]:
         wanted = {queue.lane for queue in self.queues.queues.values()}

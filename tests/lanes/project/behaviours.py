@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from heavylift.asking import Question, ask, ask_async
 from heavylift.context import Context
 from heavylift.errors import Reject, Retry, Stop
 
@@ -129,6 +130,49 @@ def chat(ctx: Context, count: int) -> None:
         ctx.log.info("line", number=number)
 
 
+class Repeat(Question[str], frozen=True):
+    """Answered, in the tests, with its own text."""
+
+    text: str
+    answers: ClassVar[Any] = str
+
+
+def inquire(ctx: Context, size: int = 1, count: int = 1, patience: float = 10.0) -> list[str]:
+    """Ask; return the answers' ends, or the error's kind."""
+    ctx.progress(message="about to ask")
+    try:
+        return [ask(ctx._reporter, Repeat("x" * size + str(n)), patience)[size:] for n in range(count)]
+    except Exception as wrong:
+        return [type(wrong).__name__, str(wrong)]
+
+
+def insist(ctx: Context) -> str:
+    """Stopped while asking, ask something else."""
+    try:
+        return ask(ctx._reporter, Repeat("first"))
+    except Stop:
+        return ask(ctx._reporter, Repeat("second"))
+
+
+async def ainquire(ctx: Context, size: int = 1, count: int = 1, patience: float = 10.0) -> list[str]:
+    ctx.progress(message="about to ask")
+    try:
+        return [(await ask_async(ctx._reporter, Repeat("x" * size + str(n)), patience))[size:] for n in range(count)]
+    except Exception as wrong:
+        return [type(wrong).__name__, str(wrong)]
+
+
+async def ainsist(ctx: Context) -> str:
+    try:
+        return await ask_async(ctx._reporter, Repeat("first"))
+    except asyncio.CancelledError:
+        return await ask_async(ctx._reporter, Repeat("second"))
+
+
+async def aask_in_the_loop(ctx: Context) -> str:
+    return ask(ctx._reporter, Repeat("x"))
+
+
 async def aecho(ctx: Context, value: Any = None) -> Any:
     return echo(ctx, value)
 
@@ -188,5 +232,6 @@ async def achat(ctx: Context, count: int) -> None:
     chat(ctx, count)
 
 
-PLAIN = (echo, throw, give, wait, deaf, swallow, storm, two_reports, save, chat)
-ASYNC = (aecho, athrow, agive, await_, adeaf, aswallow, astorm, atwo_reports, asave, achat)
+PLAIN = (echo, throw, give, wait, deaf, swallow, storm, two_reports, save, chat, inquire, insist)
+ASYNC = (aecho, athrow, agive, await_, adeaf, aswallow, astorm, atwo_reports, asave, achat, ainquire, ainsist,
+         aask_in_the_loop)  # fmt: skip
