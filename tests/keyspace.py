@@ -17,7 +17,20 @@ import redis
 
 from heavylift.store.keys import Common, Keys
 
-STAYS = {"meta", "completed", "failed", "cancelled", "purge", "idle", "call", "raw", "queues", "workers", "worker"}
+STAYS = {
+    "meta",
+    "completed",
+    "failed",
+    "cancelled",
+    "purge",
+    "idle",
+    "durable",
+    "call",
+    "raw",
+    "queues",
+    "workers",
+    "worker",
+}
 """Kinds of keys that may be there when every job has ended."""
 
 ENDED = {b"completed", b"failed", b"cancelled"}

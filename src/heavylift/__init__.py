@@ -22,6 +22,7 @@ _HOMES = {
     "JobCancelled": "errors",
     "JobFailed": "errors",
     "JobSpec": "job",
+    "NotDurable": "errors",
     "Progress": "job",
     "Reject": "errors",
     "ResultTimeout": "errors",

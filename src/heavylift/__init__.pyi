@@ -7,6 +7,7 @@ from heavylift.errors import HeavyliftError as HeavyliftError
 from heavylift.errors import InvalidJob as InvalidJob
 from heavylift.errors import JobCancelled as JobCancelled
 from heavylift.errors import JobFailed as JobFailed
+from heavylift.errors import NotDurable as NotDurable
 from heavylift.errors import Reject as Reject
 from heavylift.errors import ResultTimeout as ResultTimeout
 from heavylift.errors import Retry as Retry

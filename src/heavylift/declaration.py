@@ -18,7 +18,7 @@ from heavylift.arguments import Arguments, refusal, type_name
 from heavylift.calculated import check_function_of_arguments
 from heavylift.context import Context
 from heavylift.errors import HandlerError, InvalidArgument
-from heavylift.options import NAME, Backoff, JobOptions, OnLostContact, check_options
+from heavylift.options import NAME, Backoff, Durable, JobOptions, OnLostContact, check_options
 from heavylift.parameters import Parameter, place_of, read_parameters, type_hints
 from heavylift.unique import Unique
 
@@ -45,6 +45,7 @@ class HandlerOptions(TypedDict, total=False):
         expires: seconds or timedelta; a job not started by then is not started at all.
         keep: seconds or timedelta that ended jobs are kept.
         tags: on each of its jobs.
+        durable: when `enqueue` returns: `fast`, `fsync` or `replicated`.
         unique: its jobs are unique: True (by their arguments), a key, a function that makes the key of the arguments
             it names, or a `Unique`.
         on_lost_contact: `stop` or `finish` an attempt whose worker cannot reach Redis.
@@ -64,6 +65,7 @@ class HandlerOptions(TypedDict, total=False):
     keep: float | timedelta
     tags: Sequence[str]
     unique: Unique | bool | str | Callable[..., str]
+    durable: Durable
     on_lost_contact: OnLostContact
 
 
@@ -208,8 +210,8 @@ def _returns(fn: FunctionType, names: Mapping[str, Any]) -> Any:
 
 # --- the options --------------------------------------------------------------------------------------
 
-_CARRIED = ("priority", "expires", "keep", "tags", "unique")
-_JOB_OPTIONS = ("timeout", "grace", "retries", "priority", "expires", "keep")
+_CARRIED = ("priority", "expires", "keep", "tags", "unique", "durable")
+_JOB_OPTIONS = ("timeout", "grace", "retries", "priority", "expires", "keep", "durable")
 
 
 def _job_options(options: Mapping[str, Any]) -> JobOptions:

@@ -99,6 +99,26 @@ class NotAllEnqueued(StoreError):
         self.ids = ids
 
 
+class NotDurable(StoreError):
+    """Redis has the jobs, but did not say in time that they are kept as asked for (`durable`). They will run.
+
+    Attributes:
+        jobs: what `enqueue_many` would have returned, or in a list what `enqueue` would have.
+        unsure: the places of those of which it is not known.
+    """
+
+    def __init__(self, jobs: Sequence[Any], unsure: Sequence[int]) -> None:
+        ids = ", ".join(jobs[place].id for place in unsure[:3])
+        super().__init__(f"{len(unsure)} of {len(jobs)} jobs are enqueued but not known to be kept as asked for: {ids}")
+        self.jobs = jobs
+        self.unsure = unsure
+
+    @property
+    def job(self) -> Any:
+        """The first of those."""
+        return self.jobs[self.unsure[0]]
+
+
 class ServerUnsupported(StoreError):
     """The server is too old, or set up so that it would lose jobs. The message names the remedy."""
 

@@ -76,6 +76,11 @@ def _is_wait(value: object) -> bool:
 
 OnLostContact = Literal["stop", "finish"]
 
+Durable = Literal["fast", "fsync", "replicated"]
+"""When `enqueue` returns: once Redis has the job, once it is on its disk, or once a replica has it too."""
+
+DURABLE = ("fast", "fsync", "replicated")
+
 OnParentFailure = Literal["fail", "run", "cancel", "require"]
 
 
@@ -109,6 +114,7 @@ class JobOptions(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     group: str | None = None
     key: str | None = None
     unique: Unique | Literal[False] | None = None
+    durable: Durable | None = None
     expires: float | timedelta | None = None
     retries: int | None = None
     backoff: Backoff | None = None
@@ -149,6 +155,8 @@ def check_options(options: JobOptions) -> None:
         raise InvalidArgument("retries", options.retries, "give a whole number, zero or more")
     if options.backoff is not None and not isinstance(options.backoff, Backoff):
         raise InvalidArgument("backoff", options.backoff, "give a Backoff; Backoff.of makes one of seconds or a list")
+    if options.durable is not None and options.durable not in DURABLE:
+        raise InvalidArgument("durable", options.durable, 'give "fast", "fsync" or "replicated"')
     if options.unique:
         _check_unique(options, options.unique)
     _check_names(options)

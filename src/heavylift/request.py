@@ -16,7 +16,7 @@ from typing import Any, Literal, TypedDict
 from heavylift.codec import encode_args, seal
 from heavylift.errors import InvalidArgument, InvalidJob
 from heavylift.job import JobSpec, new_id
-from heavylift.options import Backoff, JobOptions, check_options, seconds
+from heavylift.options import Backoff, Durable, JobOptions, check_options, seconds
 from heavylift.store.jobs import NewJob
 from heavylift.unique import Unique
 
@@ -31,6 +31,8 @@ class EnqueueOptions(TypedDict, total=False):
         at: the time from which it may run, with a time zone; instead of `delay`.
         priority: lower goes first; one unit is worth a minute of waiting.
         group, key: where the job stands for limits.
+        durable: when `enqueue` returns: `fast` (Redis has the job), `fsync` (it is on its disk) or `replicated` (a
+            replica has it too). If not in time, `NotDurable`; where the server cannot tell, `ServerUnsupported`.
         unique: not if one like it is there (`Job.duplicate`): True (the same arguments), a key, or a `Unique`;
             False takes the handler's default away.
         expires: seconds or timedelta; not started by then, it goes to the dead letters.
@@ -51,6 +53,7 @@ class EnqueueOptions(TypedDict, total=False):
     group: str | None
     key: str | None
     unique: Unique | bool | str | None
+    durable: Durable | None
     expires: float | timedelta | None
     retries: int | None
     backoff: Backoff | float | Sequence[float] | None
@@ -106,6 +109,7 @@ class Requests:
             keep_ms=_ms("keep", options.keep),
             group=options.group or "",
             key=options.key or "",
+            durable=options.durable,
             **_unique(options.unique, spec),
         )
 

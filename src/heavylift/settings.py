@@ -60,6 +60,7 @@ class Settings:
         keep_completed, keep_failed: how long ended jobs are kept.
         keep_completed_count, keep_failed_count: how many of them a queue keeps at most.
         max_payload, max_result: encoded size limits of arguments and results.
+        durable: when `enqueue` returns unless its job says otherwise: `fast`, `fsync` or `replicated`.
         connect_timeout, command_timeout: of every Redis connection.
     """
 
@@ -86,6 +87,7 @@ class Settings:
     keep_failed_count: int = 10_000
     max_payload: int = 256 * KIB
     max_result: int = 256 * KIB
+    durable: str = "fast"
     connect_timeout: float = 5.0
     command_timeout: float = 10.0
 
@@ -97,6 +99,8 @@ class Settings:
                 raise InvalidArgument(name, getattr(self, name), f"give {low} or more")
         if not self.heartbeat <= self.lock / 2:
             raise InvalidArgument("heartbeat", self.heartbeat, f"give at most half of lock ({self.lock:g} s)")
+        if self.durable not in ("fast", "fsync", "replicated"):
+            raise InvalidArgument("durable", self.durable, 'give "fast", "fsync" or "replicated"')
         if not self.prefix or not set(self.prefix).isdisjoint("{}* \n"):
             raise InvalidArgument("prefix", self.prefix, "use letters, digits and _ . : -")
 

@@ -149,6 +149,10 @@ def _job_options(
         float | None,
         typer.Option(metavar="S", help="With --debounce, put off no longer than this.", rich_help_panel=PANEL),
     ] = None,
+    durable: Annotated[
+        Literal["fast", "fsync", "replicated"] | None,
+        typer.Option(help="Done once Redis has it, it is on disk, or a replica has it.", rich_help_panel=PANEL),
+    ] = None,
     expires: Annotated[
         float | None,
         typer.Option(metavar="S", help="Not run at all if not started within so many seconds.", rich_help_panel=PANEL),

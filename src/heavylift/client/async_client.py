@@ -12,7 +12,7 @@ from heavylift.client.handle import AsyncJob
 from heavylift.client.operations import HowCancelled
 from heavylift.client.producing import Placed
 from heavylift.client.repairing import Which
-from heavylift.errors import NotAllEnqueued
+from heavylift.errors import NotAllEnqueued, NotDurable
 from heavylift.event import Event
 from heavylift.job import JobRecord, JobSpec
 from heavylift.request import EnqueueOptions
@@ -30,14 +30,18 @@ class AsyncClient(Base):
 
     async def enqueue(self, job: JobSpec[R], **options: Unpack[EnqueueOptions]) -> AsyncJob[R]:
         """As `Client.enqueue`."""
-        return self._job(await self.shell.run(self.putting.enqueue(job, options)), job)
+        try:
+            return self._job(await self.shell.run(self.putting.enqueue(job, options)), job)
+        except NotDurable as unsure:
+            unsure.jobs = [self._job(unsure.jobs[0], job)]
+            raise
 
     async def enqueue_many(self, jobs: Iterable[JobSpec[R]], **options: Unpack[EnqueueOptions]) -> list[AsyncJob[R]]:
         """As `Client.enqueue_many`."""
         specs = list(jobs)
         try:
             placed = await self.shell.run(self.putting.enqueue_many(specs, options))
-        except NotAllEnqueued as some:
+        except (NotAllEnqueued, NotDurable) as some:
             some.jobs = [one and self._job(one, spec) for one, spec in zip(some.jobs, specs, strict=True)]
             raise
         return [self._job(one, spec) for one, spec in zip(placed, specs, strict=True)]

@@ -29,7 +29,9 @@ class AsyncSession:
     def __init__(self, place: Place) -> None:
         self._place = place
         self._guard = asyncio.Lock()
-        self._sharing: AsyncSharing | None = None
+        self._sharings: dict[
+            bool, AsyncSharing
+        ] = {}  # those who wait until their jobs are kept hold up only each other
         self._closed = False
         self._listener = Listener(lambda: Channel(place.find(), name=LISTENER))
 
@@ -62,8 +64,8 @@ class AsyncSession:
         """Close connections; end the listener's thread."""
         self._closed = True
         await asyncio.to_thread(self._listener.close)
-        sharing, self._sharing = self._sharing, None
-        if sharing is not None:
+        sharings, self._sharings = self._sharings, {}
+        for sharing in sharings.values():
             await sharing.close()
 
     async def _do(self, going: Running[Any], step: Step) -> None:
@@ -90,7 +92,8 @@ class AsyncSession:
                 raise TypeError("a plan that tells events is for `tell`")
 
     async def _ask(self, calls: Sequence[Call[Any]]) -> list[Any]:
-        sharing = self._sharing or await self._connect()
+        waits = any(call.confirm is not None for call in calls)
+        sharing = self._sharings.get(waits) or await self._connect(waits)
         answers = await sharing.round_trip(calls)
         if self._closed:  # meanwhile: do not leave open what was closed
             await sharing.close()
@@ -98,14 +101,14 @@ class AsyncSession:
             await asyncio.to_thread(self._place.find)
         return answers
 
-    async def _connect(self) -> AsyncSharing:
+    async def _connect(self, waits: bool) -> AsyncSharing:
         async with self._guard:
             if self._closed:
                 raise ClientClosed
-            if self._sharing is None:
+            if waits not in self._sharings:
                 target = await asyncio.to_thread(self._place.find) if self._place.embedded else self._place.find()
-                self._sharing = AsyncSharing(AsyncConnection(target, name=CONNECTION))
-            return self._sharing
+                self._sharings[waits] = AsyncSharing(AsyncConnection(target, name=CONNECTION))
+            return self._sharings[waits]
 
 
 class AsyncSessions:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 from heavylift.client.operations import Operations
 from heavylift.client.overview import Overview
 from heavylift.client.producing import Producing
 from heavylift.client.repairing import Repairing
 from heavylift.locate import Place
+from heavylift.options import Durable
 from heavylift.request import Requests
 from heavylift.settings import Settings
 from heavylift.store.jobs import Jobs
@@ -34,6 +36,7 @@ class Base:
         self.settings = settings
         self.place = Place(settings)
         self.plans = Operations(Jobs(settings.prefix, self.place.scripts()), patience, settings.poll)
-        self.putting = Producing(self.plans, Requests(settings.max_payload))
+        durable = cast(Durable, settings.durable)
+        self.putting = Producing(self.plans, Requests(settings.max_payload), durable, settings.command_timeout / 2)
         self.repairing = Repairing(self.plans)
         self.overview = Overview(self.plans)

@@ -16,7 +16,7 @@ from heavylift.client.operations import HowCancelled
 from heavylift.client.producing import Placed
 from heavylift.client.repairing import Which
 from heavylift.client.session import Sessions
-from heavylift.errors import NotAllEnqueued
+from heavylift.errors import NotAllEnqueued, NotDurable
 from heavylift.event import Event
 from heavylift.job import JobRecord, JobSpec
 from heavylift.request import EnqueueOptions
@@ -51,10 +51,16 @@ class Client(Base):
         Raises:
             InvalidArgument: an option will not do (`InvalidJob`, `PayloadTooLarge`: the arguments). Nothing was sent.
             ServerFull: Redis is at its memory limit; nothing was enqueued.
+            ServerUnsupported: it cannot tell that the job is kept as asked for (`durable`); nothing was enqueued.
+            NotDurable: the job is enqueued, but is not known to be kept as asked for.
             Unavailable: Redis cannot be reached. Whether the job is in is not known; with an `id` of your own,
                 enqueueing it again does no harm.
         """
-        return self._job(self.shell.run(self.putting.enqueue(job, options)), job)
+        try:
+            return self._job(self.shell.run(self.putting.enqueue(job, options)), job)
+        except NotDurable as unsure:
+            unsure.jobs = [self._job(unsure.jobs[0], job)]
+            raise
 
     def enqueue_many(self, jobs: Iterable[JobSpec[R]], **options: Unpack[EnqueueOptions]) -> list[Job[R]]:
         """Put many jobs in, in few round trips. The options go for all of them. All are checked before any is sent.
@@ -67,7 +73,7 @@ class Client(Base):
         specs = list(jobs)
         try:
             placed = self.shell.run(self.putting.enqueue_many(specs, options))
-        except NotAllEnqueued as some:
+        except (NotAllEnqueued, NotDurable) as some:
             some.jobs = [one and self._job(one, spec) for one, spec in zip(some.jobs, specs, strict=True)]
             raise
         return [self._job(one, spec) for one, spec in zip(placed, specs, strict=True)]

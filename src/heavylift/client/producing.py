@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from heavylift.client.operations import Operations
-from heavylift.client.plan import Plan, or_raise
-from heavylift.errors import InvalidArgument, NotAllEnqueued, StoreError
+from heavylift.client.plan import Plan, ask_all, or_raise
+from heavylift.errors import InvalidArgument, NotAllEnqueued, NotDurable, ServerUnsupported, StoreError
 from heavylift.job import JobSpec, new_id
+from heavylift.options import Durable
 from heavylift.request import Requests, said
-from heavylift.store.call import Call
+from heavylift.store.call import Call, Confirmed
+from heavylift.store.durable import confirmed, lacking
 from heavylift.store.jobs import Enqueued, NewJob, batches
 from heavylift.store.producing import BATCH_BYTES
 
@@ -22,11 +24,12 @@ WINDOW_BYTES = 4 * BATCH_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A job that is in the store: its queue and id, and whether it was there before."""
+    """A job that is in the store: its queue and id, whether it was there before, and is kept as was asked for."""
 
     queue: str
     id: str
     duplicate: bool
+    kept: bool = True
 
 
 @dataclass(slots=True)
@@ -34,6 +37,7 @@ class _Batch:
     """One enqueue call, and which of the caller's requests it carries."""
 
     queue: str
+    durable: Durable
     places: Sequence[int]
     jobs: Sequence[NewJob]
 
@@ -47,24 +51,34 @@ class Producing:
     Args:
         operations: the other plans, whose verbs and patience are used.
         requests: makes storable jobs.
+        durable: what holds for jobs that do not say.
+        wait: seconds to wait until they are kept, at most.
     """
 
-    def __init__(self, operations: Operations, requests: Requests) -> None:
+    def __init__(self, operations: Operations, requests: Requests, durable: Durable, wait: float) -> None:
         self._operations = operations
         self._requests = requests
+        self._durable: Durable = durable
+        self._wait_ms = round(wait * 1000)
 
     def enqueue(self, spec: JobSpec[Any], options: Mapping[str, Any]) -> Plan[Placed]:
         """Put one job in.
 
         Raises:
             InvalidArgument: the request will not do; nothing was sent.
+            ServerUnsupported: the server cannot tell whether it is kept as asked for; nothing was enqueued.
+            NotDurable: it is in, and not known to be kept as asked for.
             ServerFull, Unavailable, StoreError: Redis did not take it.
         """
         queue, job = self._requests.make(spec, said(options))
-        call = self._call(queue, (job,))
+        durable = job.durable or self._durable
+        if durable != "fast":
+            yield from self._check([(queue, durable)])
+        call = self._call(queue, (job,), durable)
         answers = yield from self._operations.ask_naming((call,), (queue,))
-        answer: Enqueued = or_raise(answers[0])[0]
-        return Placed(queue, answer.id, answer.duplicate)
+        placed = _placed(queue, or_raise(answers[0]))
+        _raise_if_unsure(placed)
+        return placed[0]
 
     def enqueue_many(self, specs: Iterable[JobSpec[Any]], options: Mapping[str, Any]) -> Plan[list[Placed]]:
         """Put many jobs in, in as few round trips as their size allows. All are checked before the first is sent.
@@ -72,6 +86,7 @@ class Producing:
         Raises:
             InvalidArgument: one of the requests will not do; nothing was sent.
             NotAllEnqueued: some are in and some are not; says which.
+            ServerUnsupported, NotDurable: as `enqueue`.
             ServerFull, Unavailable, StoreError: none is in, as far as is known.
         """
         if options.get("id") is not None:
@@ -81,13 +96,17 @@ class Producing:
         placed: list[Placed | None] = [None] * len(made)
         errors: dict[int, StoreError] = {}
         trouble: StoreError | None = None
-        for window in _windows(_batched(made)):
+        all_batches = list(_batched(made, self._durable))
+        yield from self._check([(batch.queue, batch.durable) for batch in all_batches if batch.durable != "fast"])
+        for window in _windows(all_batches):
             if trouble is None:
                 trouble = yield from self._send(window, placed, errors)
             else:  # nothing more is sent after the first trouble: it would most likely meet the same
                 errors.update((place, trouble) for batch in window for place in batch.places)
         if trouble is None:
-            return [one for one in placed if one is not None]
+            whole = [one for one in placed if one is not None]
+            _raise_if_unsure(whole)
+            return whole
         if not any(placed):
             raise trouble
         raise NotAllEnqueued(placed, errors, [job.id for _, job in made])
@@ -96,29 +115,49 @@ class Producing:
         self, window: Sequence[_Batch], placed: list[Placed | None], errors: dict[int, StoreError]
     ) -> Plan[StoreError | None]:
         """Send some batches together and note what became of each job; the first error, if there was one."""
-        calls: list[Call[Any]] = [self._call(batch.queue, batch.jobs) for batch in window]
+        calls: list[Call[Any]] = [self._call(batch.queue, batch.jobs, batch.durable) for batch in window]
         answers = yield from self._operations.ask_naming(calls, {batch.queue for batch in window})
         for batch, answer in zip(window, answers, strict=True):
             if isinstance(answer, StoreError):
                 errors.update((place, answer) for place in batch.places)
             else:
-                for place, one in zip(batch.places, answer, strict=True):
-                    placed[place] = Placed(batch.queue, one.id, one.duplicate)
+                for place, one in zip(batch.places, _placed(batch.queue, answer), strict=True):
+                    placed[place] = one
         return next((answer for answer in answers if isinstance(answer, StoreError)), None)
 
-    def _call(self, queue: str, jobs: Sequence[NewJob]) -> Call[list[Enqueued]]:
-        return self._operations.jobs.enqueue(queue, jobs, new_id())
+    def _call(self, queue: str, jobs: Sequence[NewJob], durable: Durable) -> Call[Any]:
+        call = self._operations.jobs.enqueue(queue, jobs, new_id())
+        if durable == "fast":
+            return call
+        return confirmed(call, self._operations.jobs.keys(queue), durable, self._wait_ms)
+
+    def _check(self, wanted: Iterable[tuple[str, Durable]]) -> Plan[None]:
+        """Refuse what the servers of these queues cannot give, before anything is sent."""
+        calls = [lacking(self._operations.jobs.keys(queue), durable) for queue, durable in dict.fromkeys(wanted)]
+        for answer in (yield from ask_all(calls, self._operations.patience)) if calls else ():
+            if (why := or_raise(answer)) is not None:
+                raise ServerUnsupported(why)
 
 
-def _batched(made: Sequence[tuple[str, NewJob]]) -> Iterator[_Batch]:
-    """The jobs of each queue in runs that fit one call."""
-    places: dict[str, list[int]] = {}
-    for place, (queue, _) in enumerate(made):
-        places.setdefault(queue, []).append(place)
-    for queue, mine in places.items():
+def _placed(queue: str, answer: list[Enqueued] | Confirmed[list[Enqueued]]) -> list[Placed]:
+    kept, answers = (answer.kept, answer.answer) if isinstance(answer, Confirmed) else (True, answer)
+    return [Placed(queue, one.id, one.duplicate, kept) for one in answers]
+
+
+def _raise_if_unsure(placed: Sequence[Placed]) -> None:
+    if unsure := [place for place, one in enumerate(placed) if not one.kept]:
+        raise NotDurable(placed, unsure)
+
+
+def _batched(made: Sequence[tuple[str, NewJob]], durable: Durable) -> Iterator[_Batch]:
+    """The jobs of each queue and durability in runs that fit one call."""
+    places: dict[tuple[str, Durable], list[int]] = {}
+    for place, (queue, job) in enumerate(made):
+        places.setdefault((queue, job.durable or durable), []).append(place)
+    for (queue, level), mine in places.items():
         start = 0
         for jobs in batches([made[place][1] for place in mine]):
-            yield _Batch(queue, mine[start : start + len(jobs)], jobs)
+            yield _Batch(queue, level, mine[start : start + len(jobs)], jobs)
             start += len(jobs)
 
 

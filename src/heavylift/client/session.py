@@ -32,7 +32,7 @@ class Session:
     def __init__(self, place: Place) -> None:
         self._place = place
         self._guard = threading.Lock()
-        self._sharing: Sharing | None = None
+        self._sharings: dict[bool, Sharing] = {}  # those who wait until their jobs are kept hold up only each other
         self._closed = False
         self._listener = Listener(lambda: Channel(place.find(), name=LISTENER))
 
@@ -66,8 +66,8 @@ class Session:
         self._listener.close()
         with self._guard:
             self._closed = True
-            sharing, self._sharing = self._sharing, None
-        if sharing is not None:
+            sharings, self._sharings = self._sharings, {}
+        for sharing in sharings.values():
             sharing.close()
 
     def _do(self, going: Running[Any], step: Step) -> None:
@@ -94,7 +94,8 @@ class Session:
                 raise TypeError("a plan that tells events is for `tell`")
 
     def _ask(self, calls: Sequence[Call[Any]]) -> list[Any]:
-        sharing = self._sharing or self._connect()
+        waits = any(call.confirm is not None for call in calls)
+        sharing = self._sharings.get(waits) or self._connect(waits)
         answers = sharing.round_trip(calls)
         if self._closed:  # meanwhile: do not leave open what was closed
             sharing.close()
@@ -102,13 +103,13 @@ class Session:
             self._place.find()  # whoever left last may have stopped the project's own server: start it again
         return answers
 
-    def _connect(self) -> Sharing:
+    def _connect(self, waits: bool) -> Sharing:
         with self._guard:
             if self._closed:
                 raise ClientClosed
-            if self._sharing is None:
-                self._sharing = Sharing(Connection(self._place.find(), name=CONNECTION))
-            return self._sharing
+            if waits not in self._sharings:
+                self._sharings[waits] = Sharing(Connection(self._place.find(), name=CONNECTION))
+            return self._sharings[waits]
 
 
 class Sessions:

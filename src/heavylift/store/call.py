@@ -22,6 +22,29 @@ class Script:
 
 
 @dataclass(frozen=True, slots=True)
+class Confirm:
+    """How to learn whether what a call wrote is kept: two commands behind it, on the same connection.
+
+    Attributes:
+        write: writes, so that the second speaks of all that was there before.
+        wait: waits until it is kept.
+        met: whether it is, by the reply to `wait`.
+    """
+
+    write: tuple[Arg, ...]
+    wait: tuple[Arg, ...]
+    met: Callable[[Any], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed(Generic[T_co]):
+    """The answer to a call with a `Confirm`, and whether what it wrote is known to be kept."""
+
+    answer: T_co
+    kept: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Call(Generic[T_co]):
     """One command, ready to be sent.
 
@@ -31,6 +54,7 @@ class Call(Generic[T_co]):
         parse: turns the reply into the typed answer.
         script: for a script call, what to load if the server does not know it.
         repeatable: sending it again after a lost reply changes nothing more.
+        confirm: then the answer is `Confirmed`.
     """
 
     keys: tuple[str, ...]
@@ -38,3 +62,4 @@ class Call(Generic[T_co]):
     parse: Callable[[Any], T_co]
     script: Script | None = None
     repeatable: bool = True
+    confirm: Confirm | None = None

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from heavylift.errors import StoreError
-from heavylift.store.call import Arg, Call
+from heavylift.store.call import Arg, Call, Confirm, Confirmed
 from heavylift.store.refusals import GONE, LATER, Refusal, explain
 from heavylift.store.slots import Slots
 from heavylift.store.target import Address
@@ -44,6 +44,7 @@ class Exchange:
         self._load: set[int] = set()
         self._tries: dict[int, int] = {}
         self._sent: dict[Node, list[int]] = {}
+        self._confirms: dict[Node, list[Confirm]] = {}
         self.results: list[Any] = [None] * len(calls)
         self.pause = 0.0
         self.gone: set[Node] = set()
@@ -73,19 +74,47 @@ class Exchange:
                 sent.append(_NOT_OURS)
             commands.append(call.command)
             sent.append(index)
+        self._confirm_at_the_end(sends)
         self._todo = []
         self.pause = 0.0
         return sends
 
+    def _confirm_at_the_end(self, sends: dict[Node, list[Sequence[Arg]]]) -> None:
+        """One wait for all that a node is told in this pass: waiting after each call would take as long for each."""
+        self._confirms = {}
+        for node, commands in sends.items():
+            wanted = [confirm for index in self._sent[node] if (confirm := self._confirm_of(index))]
+            distinct = list({confirm.wait: confirm for confirm in wanted}.values())
+            self._confirms[node] = distinct
+            for confirm in distinct:
+                commands += [confirm.write, confirm.wait]
+
+    def _confirm_of(self, index: int) -> Confirm | None:
+        return None if index == _NOT_OURS else self._calls[index].confirm
+
     def feed(self, node: Node, replies: Sequence[Any]) -> None:
         """Take a node's replies to what `sends` gave it."""
-        for index, reply in zip(self._sent[node], replies, strict=True):
+        sent = self._sent[node]
+        kept = self._kept(node, replies[len(sent) :])
+        for index, reply in zip(sent, replies[: len(sent)], strict=True):
             if index == _NOT_OURS:
                 continue
             if isinstance(reply, Refusal):
                 self._refused(node, index, reply)
             else:
-                self.results[index] = _parsed(self._calls[index], reply)
+                self.results[index] = self._answer(self._calls[index], reply, kept)
+
+    def _kept(self, node: Node, replies: Sequence[Any]) -> dict[tuple[Arg, ...], bool]:
+        """By waiting command, whether what was written before it is kept."""
+        confirms = self._confirms[node]
+        pairs = zip(confirms, replies[::2], replies[1::2], strict=True)
+        return {one.wait: not isinstance(wrote, Refusal) and one.met(waited) for one, wrote, waited in pairs}
+
+    def _answer(self, call: Call[Any], reply: Any, kept: dict[tuple[Arg, ...], bool]) -> Any:
+        answer = _parsed(call, reply)
+        if call.confirm is None or isinstance(answer, StoreError):
+            return answer
+        return Confirmed(answer, kept[call.confirm.wait])
 
     def fail(self, node: Node, error: StoreError) -> None:
         """The node could not be asked, or did not answer."""

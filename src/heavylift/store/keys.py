@@ -131,6 +131,11 @@ class Keys:
         return self._name(f"unique:{digest}")
 
     @property
+    def durable(self) -> str:
+        """string: written before WAIT and WAITAOF by those who want to know that a job is kept. Expires."""
+        return self._name("durable")
+
+    @property
     def idle(self) -> str:
         """sorted set: workers that found nothing, by the end of their sleep (ms); free places in the thousandths."""
         return self._name("idle")

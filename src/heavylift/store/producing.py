@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from heavylift.job import State
-from heavylift.options import JobRef
+from heavylift.options import Durable, JobRef
 from heavylift.store.call import Arg, Call
 from heavylift.store.verbs import BATCH_BYTES as BATCH_BYTES
 from heavylift.store.verbs import Verbs, runs
@@ -26,6 +26,7 @@ class NewJob:
         expires_ms: from now; not started by then, it goes to the dead letters.
         keep_ms: how long it is kept once ended; None for the queue's rule.
         group, key: where it stands for limits; the group is the handler if not said.
+        durable: what must be known before it counts as enqueued; not stored. None for the client's own rule.
         unique: `<mode>.<digest>`; see `unique`. `window_ms` goes with mode w, the other two with mode d.
         flow: id of its flow.
         after: jobs it waits for; `stage` must have noted them.
@@ -49,6 +50,7 @@ class NewJob:
     flow: str = ""
     after: tuple[JobRef, ...] = ()
     policy: str = ""
+    durable: Durable | None = None
 
     @property
     def options(self) -> str:

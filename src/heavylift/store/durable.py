@@ -1,0 +1,61 @@
+"""How surely a job is kept: what a server must be able to do, and how it is asked whether it has.
+
+WAITAOF and WAIT speak of the writes of their own connection, so they are sent right behind the write, in the same round
+trip (see `exchange`). A repeated enqueue may find its jobs there and write nothing; hence a small write goes before.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from heavylift.options import Durable
+from heavylift.store.call import Call, Confirm
+from heavylift.store.keys import Keys
+
+T = TypeVar("T")
+
+NOTE_LIFE = 60_000
+"""Life of the small write, in ms."""
+
+
+def confirmed(call: Call[T], keys: Keys, level: Durable, wait_ms: int) -> Call[T]:
+    """The same call; its answer is `Confirmed`, after at most `wait_ms` on top."""
+    wait = ("WAITAOF", 1, 0, wait_ms) if level == "fsync" else ("WAIT", 1, wait_ms)
+    met = _on_disk if level == "fsync" else _on_replica
+    return replace(call, confirm=Confirm(("SET", keys.durable, "1", "PX", NOTE_LIFE), wait, met))
+
+
+def _on_disk(reply: Any) -> bool:
+    return isinstance(reply, list) and len(reply) == 2 and reply[0] >= 1
+
+
+def _on_replica(reply: Any) -> bool:
+    return isinstance(reply, int) and reply >= 1
+
+
+def lacking(keys: Keys, level: Durable) -> Call[str | None]:
+    """Asks the queue's server whether it can give this level; why not, or None if it can."""
+
+    def parse(reply: Any) -> str | None:
+        said = dict(line.split(":", 1) for line in reply.decode("utf-8", "replace").splitlines() if ":" in line)
+        return _no_fsync(said) if level == "fsync" else _no_replica(said)
+
+    return Call((keys.meta,), ("INFO", "server", "persistence", "replication"), parse)
+
+
+def _no_fsync(said: dict[str, str]) -> str | None:
+    version = said.get("redis_version", "")
+    if "valkey_version" not in said and tuple(map(int, re.findall(r"\d+", version)[:2])) < (7, 2):
+        return f"durable='fsync' needs Redis 7.2 or Valkey, and this is Redis {version}"
+    if said.get("aof_enabled") != "1":
+        return "durable='fsync' needs an append-only file: set appendonly yes on the server"
+    return None
+
+
+def _no_replica(said: dict[str, str]) -> str | None:
+    replicas = [value for name, value in said.items() if re.fullmatch(r"slave\d+", name)]
+    if any("state=online" in replica for replica in replicas):
+        return None
+    return "durable='replicated' needs a replica, and none is connected to the server"
