@@ -31,7 +31,7 @@ def loaded(code: str, cwd: Path) -> set[str]:
         capture_output=True,
         text=True,
         timeout=60,
-        env={**os.environ, "PYTHONPATH": ""},
+        env={**os.environ, "PYTHONPATH": str(PACKAGE.parent)},
     )
     assert ran.returncode == 0, ran.stderr
     return set(ran.stdout.split())
@@ -66,6 +66,8 @@ resize.arguments.decode(resize.job("a.jpg").encoded)
 )
 def test_a_process_loads_what_it_needs_and_no_more(code: str, not_loaded: tuple[str, ...], tmp_path: Path) -> None:
     too_much = loaded(code, tmp_path).intersection(not_loaded)
+    if "Client" in code:  # redis-py loads OpenTelemetry where that is installed, which loads more
+        too_much -= loaded("import redis.asyncio", tmp_path)
     assert not too_much
 
 

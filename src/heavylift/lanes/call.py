@@ -5,21 +5,28 @@ from __future__ import annotations
 import time
 from collections import deque
 from math import inf
-from typing import TYPE_CHECKING
+from typing import Generic, Protocol, TypeVar
 
 from heavylift.attempt import Start, stopped
 from heavylift.context import LOG_LINES
 from heavylift.errors import StopReason
 from heavylift.outcome import Died, Interrupted, Outcome
 
-if TYPE_CHECKING:
-    from heavylift.lanes.slot import Slot
-
 BEGIN_WITHIN = 30.0
 """Seconds for a call to begin and for a process to say hello. Then it is taken for frozen, and killed."""
 
 
-class Call:
+class Ended(Protocol):
+    """What a slot says of its process once that has ended."""
+
+    cause: str
+    detail: str
+
+
+S = TypeVar("S", bound=Ended)
+
+
+class Call(Generic[S]):
     """One attempt in a slot.
 
     Attributes:
@@ -33,7 +40,7 @@ class Call:
     __slots__ = ("begin_by", "begun", "end_at", "key", "lines", "number", "open", "reason", "slot", "start",
                  "time_out_at")  # fmt: skip
 
-    def __init__(self, number: int, start: Start, slot: Slot) -> None:
+    def __init__(self, number: int, start: Start, slot: S) -> None:
         self.number = number
         self.start = start
         self.slot = slot

@@ -61,7 +61,7 @@ class Keeper:
 
     def __init__(self, size: int, server: ForkServer, settings: bytes, sink: Sink, recycling: Recycling) -> None:
         self.ready: deque[Slot] = deque()
-        self.calls: dict[tuple[str, str], Call] = {}
+        self.calls: dict[tuple[str, str], Call[Slot]] = {}
         self.slots: dict[int, Slot] = {}
         self.handlers: tuple[str, ...] = ()
         self.preloaded = False
@@ -89,7 +89,7 @@ class Keeper:
         """Have this attempt stopped."""
         self.post(partial(self._ask, key, reason))
 
-    def failed(self, call: Call) -> None:
+    def failed(self, call: Call[Slot]) -> None:
         """The executor could not run this call."""
         self.post(partial(self._failed, call))
 
@@ -180,7 +180,7 @@ class Keeper:
             case End():
                 self._returned(slot, call, outcome_in(message))
 
-    def _asked(self, call: Call, asked: Asked) -> None:
+    def _asked(self, call: Call[Slot], asked: Asked) -> None:
         call.open += 1
         if call.open > MOST_OPEN:
             self._tell(call, asked.number, TOO_MANY)
@@ -188,18 +188,18 @@ class Keeper:
         answered = partial(self._answered, call, asked.number)
         self._sink.asked(*call.key, asked.question, asked.patience, answered)
 
-    def _answered(self, call: Call, number: int, answer: Answer) -> None:
+    def _answered(self, call: Call[Slot], number: int, answer: Answer) -> None:
         """From any thread."""
         self.post(partial(self._tell, call, number, answer))
 
-    def _tell(self, call: Call, number: int, answer: Answer) -> None:
+    def _tell(self, call: Call[Slot], number: int, answer: Answer) -> None:
         slot = call.slot
         call.open -= 1
         if slot.call is call and not slot.dead and slot.mute_until == inf:
             slot.outgoing.say(Told(call.number, number, answer))
             self._loop.await_room(slot.pipe, bool(slot.outgoing))
 
-    def _returned(self, slot: Slot, call: Call, outcome: Outcome) -> None:
+    def _returned(self, slot: Slot, call: Call[Slot], outcome: Outcome) -> None:
         slot.call = None
         slot.jobs += 1
         self.launcher.useful()
@@ -211,7 +211,7 @@ class Keeper:
                 self.ready.append(slot)
         self._settle(call, outcome)
 
-    def _settle(self, call: Call, outcome: Outcome) -> None:
+    def _settle(self, call: Call[Slot], outcome: Outcome) -> None:
         if self.calls.pop(call.key, None) is not None:
             self._sink.ended(*call.key, outcome, tuple(call.lines))
 
@@ -228,7 +228,7 @@ class Keeper:
             if slot.call is not None:
                 slot.kill()
 
-    def _failed(self, call: Call) -> None:
+    def _failed(self, call: Call[Slot]) -> None:
         if self.calls.get(call.key) is not call:
             return
         if call.slot.dead:

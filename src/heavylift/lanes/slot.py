@@ -57,7 +57,7 @@ class Slot:
         self.index = index
         self.pid: int = process.pid or 0
         self.pipe = pipe
-        self.call: Call | None = None
+        self.call: Call[Slot] | None = None
         self.jobs = self.batch = 0
         self.up = self.dead = self.gone = False
         self.cause = "killed:unknown"
@@ -99,7 +99,7 @@ class Slot:
 
     # --- calls ------------------------------------------------------------------------------------------------
 
-    def submit(self, call: Call, data: bytes, failed: Callable[[Call], None]) -> None:
+    def submit(self, call: Call[Slot], data: bytes, failed: Callable[[Call[Slot]], None]) -> None:
         """Hand over a call. `failed` is called, in any thread, if the executor could not run it."""
 
         def look(future: Future[None]) -> None:
@@ -114,7 +114,7 @@ class Slot:
         if self.dead:  # it died in between; an executor may then lose a call without a word
             failed(call)
 
-    def ask(self, call: Call, reason: StopReason) -> None:
+    def ask(self, call: Call[Slot], reason: StopReason) -> None:
         """Ask it to stop this call. A pipe that is full is no matter: the kill comes anyway."""
         self.outgoing.interject(StopAsked(call.number, reason))
 
