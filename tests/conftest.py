@@ -27,6 +27,9 @@ from tests.fleets import Cluster
 from tests.servers import BASE, Server, ServerMissing, any_binary, redis_binary, valkey_binary
 from tests.waiting import wait_until
 
+# Also where the environment was made before the package had this entry point.
+pytest_plugins = ["heavylift.pytest_plugin"]
+
 LASTING = pytest.StashKey[list[Server]]()
 KINDS = {"redis": redis_binary, "valkey": valkey_binary}
 

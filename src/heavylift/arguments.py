@@ -45,6 +45,11 @@ class Arguments:
         self._model: type[msgspec.Struct] | None = None
         self._decoder: msgspec.json.Decoder[Any] | None = None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What they are called, in order."""
+        return self._names
+
     def encode(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
         """The arguments of a call by name, and as JSON.
 

@@ -77,7 +77,7 @@ class Janitor(Service):
         try:
             while not self.stopping.is_set():
                 try:
-                    self._round()
+                    self.round()
                     pause = self._interval * random.uniform(0.8, 1.2)
                 except Unavailable:
                     pause = self._contact.pause()
@@ -85,7 +85,12 @@ class Janitor(Service):
         finally:
             self._contact.close()
 
-    def _round(self) -> None:
+    def round(self) -> None:
+        """Look after every queue once. The loop calls it; so does who has no loop.
+
+        Raises:
+            Unavailable: Redis cannot be reached.
+        """
         for queue in self._known_queues():
             more = self._sweep(queue)
             while more and not self.stopping.is_set():

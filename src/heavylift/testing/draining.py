@@ -1,0 +1,267 @@
+"""A worker without threads: it claims, runs and settles in the test's own process, one attempt after the other.
+
+What decides is the worker's own: the same claim and settlement in Redis, the same start of an attempt, the same rule
+for what an outcome means, the same round of the janitor. Only the lanes are others: they run each attempt at once.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from heavylift.attempt import Prepared, Start, prepare
+from heavylift.codec import decode_envelope
+from heavylift.declaration import LaneName
+from heavylift.errors import InvalidArgument, InvalidJob, StopReason
+from heavylift.job import AttemptRecord, ClaimedJob, Reason, State
+from heavylift.lanes.running import Run
+from heavylift.registry import Registry
+from heavylift.settings import Settings
+from heavylift.store.connection import Connection
+from heavylift.store.jobs import Jobs
+from heavylift.testing.clock import MovingClock
+from heavylift.testing.running import Steps, attempt_steps, never
+from heavylift.worker.contact import Contact
+from heavylift.worker.janitor import Janitor
+from heavylift.worker.queues import ServedQueue
+from heavylift.worker.relay import Relay
+from heavylift.worker.running import RunningTable
+from heavylift.worker.settler import Settler
+from heavylift.worker.sink import WorkerSink
+from heavylift.worker.starting import Starting
+
+LEASE_MS = 600_000
+"""Life of a lock here: nobody renews it, and an attempt may take its time in a debugger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """One attempt, and what became of its job.
+
+    Attributes:
+        job, queue, handler: of the job.
+        became: the state the job entered.
+        reason: why it is in the dead letters, if it is.
+        delay: seconds until it is tried again, if it is.
+        record: as kept with the job: cause, error, message, traceback, log lines.
+    """
+
+    job: str
+    queue: str
+    handler: str
+    became: State
+    reason: Reason | None
+    delay: float
+    record: AttemptRecord | None
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """How many attempts ended in which way.
+
+    Attributes:
+        completed: jobs that completed.
+        retried: attempts after which the job is tried again.
+        failed: jobs that went to the dead letters.
+        cancelled: jobs that ended as cancelled.
+        attempts: each one, in the order they ran. Not compared.
+    """
+
+    completed: int = 0
+    retried: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    attempts: tuple[Attempted, ...] = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Drained) and self._counts() == other._counts()
+
+    def __hash__(self) -> int:
+        return hash(self._counts())
+
+    def _counts(self) -> tuple[int, int, int, int]:
+        return self.completed, self.retried, self.failed, self.cancelled
+
+    @classmethod
+    def of(cls, attempts: Sequence[Attempted]) -> Drained:
+        """Count them."""
+        states = [attempt.became for attempt in attempts]
+        return cls(
+            completed=states.count(State.COMPLETED),
+            retried=states.count(State.WAITING) + states.count(State.DELAYED),
+            failed=states.count(State.FAILED),
+            cancelled=states.count(State.CANCELLED),
+            attempts=tuple(attempts),
+        )
+
+
+class _AtOnce:
+    """A lane that keeps what it is given until the drain runs it, which is at once."""
+
+    def __init__(self, name: LaneName) -> None:
+        self.name: LaneName = name
+        self.starts: list[Start] = []
+
+    def start(self, hurry: Callable[[], bool] = lambda: False) -> None:
+        pass
+
+    def free(self) -> int:
+        return 1
+
+    def submit(self, starts: Sequence[Start]) -> None:
+        self.starts += starts
+
+    def stop_attempt(self, id: str, token: str, reason: StopReason) -> None:
+        pass
+
+    def close(self, deadline_s: float) -> None:
+        pass
+
+    def snapshot(self) -> dict[str, Any]:
+        return {}
+
+
+class Drain:
+    """One worker of this kind.
+
+    Args:
+        settings: see `Settings`.
+        registry: the handlers.
+        jobs: the store's verbs, made with `clock`.
+        clock: moved when delays are followed.
+        connection: to the server.
+    """
+
+    def __init__(
+        self, settings: Settings, registry: Registry, jobs: Jobs, clock: MovingClock, connection: Connection
+    ) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._jobs = jobs
+        self._clock = clock
+        self._connection = connection
+        self._worker = f"drain-{secrets.token_hex(4)}"
+        self._numbers = itertools.count(1)
+        self._running = RunningTable()
+        contact = Contact("drain", lambda role: connection)
+        self._relay = Relay(jobs, contact)
+        self._settler = Settler(self._worker, registry, self._relay, ready=lambda: None)
+        self._sink = WorkerSink(self._running, self._settler, self._relay, nudge=lambda: None)
+        self._lanes = {"io": _AtOnce("io"), "cpu": _AtOnce("cpu")}
+        self._starting = Starting(registry, self._lanes, self._running, self._settler, lambda: False)  # type: ignore[arg-type]
+        self._janitor = Janitor(
+            self._worker,
+            jobs,
+            contact,
+            numbers=self._numbers,
+            running=self._running,
+            settler=self._settler,
+            queues=[],
+            settings=settings,
+        )
+        self._attempts: list[Attempted] = []
+
+    def steps(self, with_delayed: bool | float | timedelta, most: int) -> Steps[Drained]:
+        """Run what is due until nothing is; then, if asked to, let time pass until something is due again.
+
+        Raises:
+            AssertionError: `most` attempts did not come to an end of it.
+        """
+        horizon = _horizon(with_delayed)
+        while True:
+            yield from self._all_due(most)
+            wait = self._next_due()
+            if wait is None or wait > horizon:
+                return Drained.of(self._attempts)
+            self._clock.advance(wait)
+            horizon -= wait
+
+    def _all_due(self, most: int) -> Steps[None]:
+        while True:
+            before = len(self._attempts)
+            for queue in self._queues():
+                yield from self._one(queue)
+            if len(self._attempts) > most:
+                raise AssertionError(f"more than {most} attempts, and there is still something to run: a job that "
+                                     "enqueues itself? Give drain(most=) if that is right")  # fmt: skip
+            if len(self._attempts) == before:
+                self._janitor.round()
+                self._settle()
+                if len(self._attempts) == before and not self._claimable():
+                    return
+
+    def _one(self, queue: str) -> Steps[None]:
+        """Claim one job, run it, settle it."""
+        call = self._jobs.claim(queue, self._worker, next(self._numbers), 1, LEASE_MS, 1000)
+        for job in self._connection.ask(call).jobs:
+            lane = self._lane(job)
+            self._starting.arrived(ServedQueue(queue, lane.name), [job], time.monotonic())
+            self._starting.start()
+            starts, lane.starts = lane.starts, []
+            for start in starts:
+                yield from self._attempt(start)
+        self._settle()
+
+    def _attempt(self, start: Start) -> Steps[None]:
+        prepared = prepare(start, self._registry)
+        if not isinstance(prepared, Prepared):
+            self._sink.ended(start.id, start.token, prepared, ())
+            return
+        made = Run(prepared, self._sink, never)
+        outcome = yield from attempt_steps(made, self._settings.max_result)
+        self._sink.ended(start.id, start.token, outcome, made.lines())
+
+    def _settle(self) -> None:
+        for queue in self._settler.pending():
+            items = self._settler.take(queue, 100, 1 << 20)
+            written = self._connection.ask(self._jobs.settle(queue, self._worker, next(self._numbers), items))
+            for item, word in zip(items, written, strict=True):
+                entry = self._running.remove(item.id, item.token)
+                if word == "ok" and item.settlement.to is not None:
+                    name = entry.envelope.handler if entry and entry.envelope else ""
+                    plan = item.settlement
+                    self._attempts.append(
+                        Attempted(item.id, queue, name, item.settlement.to, plan.reason, plan.delay, item.record)
+                    )
+
+    def _lane(self, job: ClaimedJob) -> _AtOnce:
+        """The lane that serves the job's queue; for a queue that no handler names, the one of its handler."""
+        name = self._registry.lanes.get(job.queue)
+        if name is None:
+            try:
+                handler = self._registry.get(decode_envelope(job.spec).handler)
+            except InvalidJob:
+                handler = None
+            name = handler.lane if handler else "io"
+        return self._lanes[name]
+
+    def _queues(self) -> list[str]:
+        return sorted({*self._registry.lanes, *self._connection.ask(self._jobs.queues())})
+
+    def _claimable(self) -> bool:
+        """The janitor's round has put something in line."""
+        return any(
+            counts.next_due_ms == 0 and not counts.paused
+            for counts in (self._connection.ask(self._jobs.counts(queue)) for queue in self._queues())
+        )
+
+    def _next_due(self) -> float | None:
+        """Seconds until something is due that will be claimed then."""
+        counts = [self._connection.ask(self._jobs.counts(queue)) for queue in self._queues()]
+        waits = [one.next_due_ms for one in counts if one.next_due_ms and not one.paused]
+        return min(waits) / 1000 if waits else None
+
+
+def _horizon(with_delayed: bool | float | timedelta) -> float:
+    if isinstance(with_delayed, timedelta):
+        return with_delayed.total_seconds()
+    if isinstance(with_delayed, bool):
+        return float("inf") if with_delayed else -1.0
+    if not with_delayed >= 0:
+        raise InvalidArgument("with_delayed", with_delayed, "give True, seconds or a timedelta")
+    return with_delayed

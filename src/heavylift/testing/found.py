@@ -1,0 +1,121 @@
+"""What was enqueued, and what of it a test means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from heavylift.arguments import encode_other
+from heavylift.codec import encode_args
+from heavylift.errors import InvalidArgument
+from heavylift.handler import Handler
+from heavylift.job import JobRecord, JobSpec
+
+DELAY_WITHIN = 2.0
+"""Seconds by which a delay may differ: producers and tests take their time."""
+
+SHOWN = 10
+"""Jobs named in a failed assertion."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which jobs a test means; None is any.
+
+    Attributes:
+        handler: its name.
+        args: these arguments, among others.
+        delay: seconds from when it was enqueued until it is due, to two seconds.
+    """
+
+    handler: str | None
+    args: Mapping[str, Any]
+    queue: str | None
+    delay: float | None
+    priority: int | None
+    tags: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        what: Handler[..., Any] | JobSpec[Any] | str | None,
+        args: Mapping[str, Any] | None,
+        queue: str | None,
+        delay: float | timedelta | None,
+        priority: int | None,
+        tags: Sequence[str],
+    ) -> Wanted:
+        """From what a test says.
+
+        Raises:
+            InvalidArgument: the handler has no argument of such a name: the assertion could never hold.
+        """
+        seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
+        if isinstance(what, JobSpec):
+            given = {**msgspec.json.decode(encode_args(what)), **_plain(args or {})}
+            return cls(what.handler, given, queue, seconds, priority, tuple(tags))
+        if isinstance(what, Handler):
+            _check_names(what, args or {})
+        name = what.name if isinstance(what, Handler) else what
+        return cls(name, _plain(args or {}), queue, seconds, priority, tuple(tags))
+
+    def fits(self, job: JobRecord) -> bool:
+        """True if this is such a job."""
+        return (
+            self.handler in (None, job.handler)
+            and self.queue in (None, job.queue)
+            and self.priority in (None, job.priority)
+            and self._args_fit(job.args)
+            and self._delay_fits(job)
+            and (not self.tags or set(self.tags) <= set(job.options.tags if job.options else ()))
+        )
+
+    def _args_fit(self, args: Any) -> bool:
+        if not self.args:
+            return True
+        return isinstance(args, dict) and all(name in args and args[name] == v for name, v in self.args.items())
+
+    def _delay_fits(self, job: JobRecord) -> bool:
+        if self.delay is None:
+            return True
+        given = 0.0 if job.due_at is None else (job.due_at - job.enqueued_at) / 1000
+        return abs(given - self.delay) <= DELAY_WITHIN
+
+    def __str__(self) -> str:
+        parts = [f"{self.handler or 'any handler'}({_shown(self.args)})"]
+        parts += [f"queue={self.queue!r}"] if self.queue else []
+        parts += [f"delay={self.delay:g} s"] if self.delay is not None else []
+        parts += [f"priority={self.priority}"] if self.priority is not None else []
+        parts += [f"tags={list(self.tags)}"] if self.tags else []
+        return " ".join(parts)
+
+
+def listing(jobs: Sequence[JobRecord]) -> str:
+    """The jobs, a line each, for a failed assertion."""
+    if not jobs:
+        return "nothing is enqueued"
+    lines = [f"  {job.handler}({_shown(job.args)}) queue={job.queue!r} {job.state}" for job in jobs[:SHOWN]]
+    more = [f"  and {len(jobs) - SHOWN} more"] if len(jobs) > SHOWN else []
+    return "\n".join(["enqueued are:", *lines, *more])
+
+
+def _shown(args: Any) -> str:
+    text = ", ".join(f"{n}={v!r}" for n, v in args.items()) if isinstance(args, Mapping) else repr(args)
+    return text if len(text) <= 200 else text[:199] + "…"
+
+
+def _plain(args: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON gives them back: a path is a string by then."""
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(dict(args), enc_hook=encode_other))
+    return plain
+
+
+def _check_names(handler: Handler[..., Any], args: Mapping[str, Any]) -> None:
+    known = handler.arguments.names
+    for name in args:
+        if name not in known:
+            raise InvalidArgument("args", name, f"is no argument of {handler.name}; it takes {', '.join(known)}")

@@ -1,0 +1,50 @@
+"""Handlers of the kinds an application has."""
+
+from __future__ import annotations
+
+import os
+
+from heavylift import Client, Context, Reject, handler
+
+ran: list[str] = []
+
+
+@handler(queue="mail", retries=2, backoff=[60.0, 120.0])
+def send(ctx: Context, to: str, fail_until: int = 0) -> str:
+    ran.append(to)
+    ctx.log.info("sending", to=to)
+    if ctx.attempt < fail_until:
+        raise OSError(f"no line to {to}")
+    ctx.progress(1.0)
+    return f"sent to {to}"
+
+
+@handler(queue="mail")
+async def welcome(user: int) -> int:
+    with Client() as client:
+        client.enqueue(send.job(f"user{user}"))
+    return user
+
+
+@handler(queue="mail")
+async def plain_async(user: int) -> int:
+    return user
+
+
+@handler(queue="mail")
+def refuse() -> None:
+    raise Reject("never")
+
+
+@handler(queue="heavy", lane="cpu")
+def which_process() -> int:
+    return os.getpid()
+
+
+@handler(queue="mail", retries=1, backoff=[1.0])
+def resume(ctx: Context, rows: int) -> list[int]:
+    start = ctx.last_checkpoint or 0
+    ctx.checkpoint(rows // 2)
+    if not start:
+        raise OSError("half way")
+    return [start, rows]
