@@ -26,7 +26,10 @@ from heavylift.store.connection import Connection
 from heavylift.store.jobs import Jobs
 from heavylift.testing.clock import MovingClock
 from heavylift.testing.running import Steps, attempt_steps, never
+from heavylift.worker.answering import Answering
+from heavylift.worker.answers import ANSWERS
 from heavylift.worker.contact import Contact
+from heavylift.worker.handover import HandOver
 from heavylift.worker.janitor import Janitor
 from heavylift.worker.queues import ServedQueue
 from heavylift.worker.relay import Relay
@@ -134,24 +137,31 @@ class Drain:
         registry: the handlers.
         jobs: the store's verbs, made with `clock`.
         clock: moved when delays are followed.
-        connection: to the server.
+        connect: makes a connection for a role.
     """
 
     def __init__(
-        self, settings: Settings, registry: Registry, jobs: Jobs, clock: MovingClock, connection: Connection
+        self,
+        settings: Settings,
+        registry: Registry,
+        jobs: Jobs,
+        clock: MovingClock,
+        connect: Callable[[str], Connection],
     ) -> None:
         self._settings = settings
         self._registry = registry
         self._jobs = jobs
         self._clock = clock
-        self._connection = connection
+        self._connection = connection = connect("drain")
         self._worker = f"drain-{secrets.token_hex(4)}"
         self._numbers = itertools.count(1)
         self._running = RunningTable()
         contact = Contact("drain", lambda role: connection)
         self._relay = Relay(jobs, contact)
         self._settler = Settler(self._worker, registry, self._relay, ready=lambda: None)
-        self._sink = WorkerSink(self._running, self._settler, self._relay, nudge=lambda: None)
+        self._answering = Answering(jobs, Contact("answering", connect), ANSWERS)
+        self._sink = WorkerSink(self._running, self._settler, self._relay, self._answering, nudge=lambda: None)
+        self._handover = HandOver(jobs, contact)
         self._lanes = {"io": _AtOnce("io"), "cpu": _AtOnce("cpu")}
         self._starting = Starting(registry, self._lanes, self._running, self._settler, lambda: False)  # type: ignore[arg-type]
         self._janitor = Janitor(
@@ -161,6 +171,7 @@ class Drain:
             numbers=self._numbers,
             running=self._running,
             settler=self._settler,
+            handover=self._handover,
             queues=[],
             settings=settings,
         )
@@ -173,27 +184,43 @@ class Drain:
             AssertionError: `most` attempts did not come to an end of it.
         """
         horizon = _horizon(with_delayed)
-        while True:
-            yield from self._all_due(most)
-            wait = self._next_due()
-            if wait is None or wait > horizon:
-                return Drained.of(self._attempts)
-            self._clock.advance(wait)
-            horizon -= wait
+        self._answering.start()  # a handler that asks waits for the answer, so it comes from another thread
+        try:
+            while True:
+                yield from self._all_due(most)
+                wait = self._next_due()
+                if wait is None or wait > horizon:
+                    return Drained.of(self._attempts)
+                self._clock.advance(wait)
+                horizon -= wait
+        finally:
+            self._answering.stop()
+            self._connection.close()
 
     def _all_due(self, most: int) -> Steps[None]:
-        while True:
-            before = len(self._attempts)
-            for queue in self._queues():
-                yield from self._one(queue)
-            if len(self._attempts) > most:
-                raise AssertionError(f"more than {most} attempts, and there is still something to run: a job that "
-                                     "enqueues itself? Give drain(most=) if that is right")  # fmt: skip
-            if len(self._attempts) == before:
-                self._janitor.round()
-                self._settle()
-                if len(self._attempts) == before and not self._claimable():
-                    return
+        """Until neither the queues nor, after the upkeep, the queues again have anything to run."""
+        while (yield from self._pass(most)) or (self._look_after() and (yield from self._pass(most))):
+            pass
+
+    def _pass(self, most: int) -> Steps[bool]:
+        """One job of each queue; False if there was none."""
+        before = len(self._attempts)
+        for queue in self._queues():
+            yield from self._one(queue)
+        if len(self._attempts) > most:
+            raise AssertionError(
+                f"more than {most} attempts, and there is still something to run: a job that enqueues itself? "
+                "Give drain(most=) if that is right"
+            )
+        return len(self._attempts) > before
+
+    def _look_after(self) -> bool:
+        """What workers do beside their jobs: expire, take over, tell children of their parents."""
+        self._janitor.round()
+        self._settle()
+        while not self._handover.idle():
+            self._handover.round()
+        return True
 
     def _one(self, queue: str) -> Steps[None]:
         """Claim one job, run it, settle it."""
@@ -220,9 +247,12 @@ class Drain:
         for queue in self._settler.pending():
             items = self._settler.take(queue, 100, 1 << 20)
             written = self._connection.ask(self._jobs.settle(queue, self._worker, next(self._numbers), items))
+            if "outbox" in written:
+                self._handover.filled(queue)
+                self._handover.round()
             for item, word in zip(items, written, strict=True):
                 entry = self._running.remove(item.id, item.token)
-                if word == "ok" and item.settlement.to is not None:
+                if word in ("ok", "outbox") and item.settlement.to is not None:
                     name = entry.envelope.handler if entry and entry.envelope else ""
                     plan = item.settlement
                     self._attempts.append(
@@ -242,13 +272,6 @@ class Drain:
 
     def _queues(self) -> list[str]:
         return sorted({*self._registry.lanes, *self._connection.ask(self._jobs.queues())})
-
-    def _claimable(self) -> bool:
-        """The janitor's round has put something in line."""
-        return any(
-            counts.next_due_ms == 0 and not counts.paused
-            for counts in (self._connection.ask(self._jobs.counts(queue)) for queue in self._queues())
-        )
 
     def _next_due(self) -> float | None:
         """Seconds until something is due that will be claimed then."""

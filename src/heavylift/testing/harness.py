@@ -140,7 +140,10 @@ class Harness:
         return _checked(await await_to_end(self._drain().steps(with_delayed, most)), strict)
 
     def _drain(self) -> Drain:
-        return Drain(self.settings, self.registry, self._jobs, self.clock, self._connection)
+        return Drain(self.settings, self.registry, self._jobs, self.clock, self._connect)
+
+    def _connect(self, role: str) -> Connection:
+        return Connection(Target.from_settings(self.settings), name=f"heavylift:{role}")
 
     def run_job(self, spec: JobSpec[R], *, attempt: int = 1, checkpoint: Any = None) -> Ran[R]:
         """Run one attempt of a request here and now, without Redis; see `run_job`."""

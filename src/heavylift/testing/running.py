@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from heavylift.asking import Answer, Answered
 from heavylift.attempt import Prepared, Start, prepare, run, run_async
 from heavylift.codec import decode_result, seal
 from heavylift.handler import Handler
@@ -151,6 +152,9 @@ class _Heard:
 
     def checkpointed(self, id: str, token: str, state: bytes) -> None:
         self.checkpoint = state
+
+    def asked(self, id: str, token: str, question: bytes, patience: float, answered: Answered) -> None:
+        answered(Answer(trouble="run_job has no worker to ask; use drain"))
 
     def ended(self, id: str, token: str, outcome: Outcome, log: tuple[str, ...]) -> None:
         pass

@@ -57,11 +57,12 @@ class HandOver(Service):
             while not self.stopping.is_set():
                 self._some.wait()
                 self._some.clear()
-                self._do_all()
+                self.round()
         finally:
             self._contact.close()
 
-    def _do_all(self) -> None:
+    def round(self) -> None:
+        """Do what is asked for now. The loop calls it; so does who has no loop."""
         with self._guard:
             outboxes, self._outboxes = self._outboxes, set()
             tended, self._tended = self._tended, set()
