@@ -1,0 +1,63 @@
+"""Handlers of the contract: one for each way an attempt can go."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from heavylift import Context, Reject, Retry, handler
+
+order: list[str] = []
+
+
+@handler(queue="light")
+async def echo(text: str) -> str:
+    order.append(text)
+    return text
+
+
+@handler(queue="light", retries=2, backoff=[0.01])
+def flaky(ctx: Context, good_at: int) -> int:
+    if ctx.attempt < good_at:
+        raise OSError(f"attempt {ctx.attempt}")
+    return ctx.attempt
+
+
+@handler(queue="light", retries=1)
+def asks_again(ctx: Context) -> int:
+    if ctx.attempt == 1:
+        raise Retry(after=0.01)
+    return ctx.attempt
+
+
+@handler(queue="light")
+def refuses() -> None:
+    raise Reject("never")
+
+
+@handler(queue="light")
+async def waits(ctx: Context) -> None:
+    ctx.progress(0.5, message="waiting")
+    await asyncio.sleep(60)
+
+
+@handler(queue="light", retries=1, backoff=[0.01])
+def goes_on(ctx: Context) -> list[int]:
+    start = ctx.last_checkpoint or 0
+    ctx.checkpoint(start + 5)
+    if not start:
+        raise OSError("half way")
+    return [start]
+
+
+@handler(queue="heavy", lane="cpu")
+def process(ctx: Context) -> int:
+    ctx.progress(1, 2)
+    return os.getpid()
+
+
+@handler(queue="heavy", lane="cpu")
+def dies(ctx: Context) -> int:
+    if ctx.attempt == 1:
+        os._exit(3)
+    return ctx.attempt
