@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from heavylift.decide import (
     DEFAULT_BACKOFF,
+    HELD_WAIT,
     LONGEST_WAIT,
     POISON_AT,
     UNKNOWN_TRIES,
@@ -28,7 +29,9 @@ from heavylift.outcome import (
     Cancelled,
     Completed,
     Died,
+    Doubtful,
     ErrorInfo,
+    Held,
     Interrupted,
     Invalid,
     LockLost,
@@ -62,6 +65,8 @@ def after(attempts: int = 0, crashes: int = 0, unknown: int = 0, interruptions: 
         (Cancelled(forced=True), after(), TWO, Settlement(State.CANCELLED)),
         (LockLost(), after(), TWO, Settlement(None)),
         (Rejected("no"), after(), TWO, Settlement(State.FAILED, "attempts", reason=Reason.REJECTED)),
+        (Doubtful("no"), after(), TWO, Settlement(State.FAILED, "attempts", reason=Reason.IN_DOUBT)),
+        (Held("no"), after(attempts=9), TWO, Settlement(State.DELAYED, "interruptions", HELD_WAIT)),
         (Invalid("no"), after(), TWO, Settlement(State.FAILED, reason=Reason.INVALID)),
         (Malformed("no"), after(), TWO, Settlement(State.FAILED, reason=Reason.MALFORMED)),
         # The handler failed: twice more, then no more.
@@ -134,6 +139,8 @@ by_kind: dict[type, st.SearchStrategy[Any]] = {
     Raised: st.builds(Raised, errors, st.booleans()),
     RetryAsked: st.builds(RetryAsked, st.none() | st.floats(0, 1e9), st.just("")),
     Rejected: st.builds(Rejected, st.just("no")),
+    Doubtful: st.builds(Doubtful, st.just("no")),
+    Held: st.builds(Held, st.just("no")),
     Invalid: st.builds(Invalid, st.just("no")),
     Malformed: st.builds(Malformed, st.just("no")),
     UnknownHandler: st.builds(UnknownHandler, st.just("x")),
@@ -166,9 +173,9 @@ def test_every_outcome_has_a_settlement_that_makes_sense(
     assert decide(outcome, counters, policy, luck) == settlement, "the same again: it is pure"
 
 
-@given(outcomes.filter(lambda o: not isinstance(o, Interrupted)), policies, luck)
+@given(outcomes.filter(lambda o: not isinstance(o, (Interrupted, Held))), policies, luck)
 def test_a_job_that_always_ends_the_same_way_ends(outcome: Outcome, policy: Policy, luck: float) -> None:
-    """No job goes round for ever, except for interruptions, which are nobody's fault."""
+    """No job goes round for ever, except for those that are interrupted or meet another, which is nobody's fault."""
     tally = {"attempts": 0, "crashes": 0, "unknown": 0, "": 0}
     for _ in range(policy.retries + POISON_AT + UNKNOWN_TRIES + 1):
         settlement = decide(outcome, after(tally["attempts"], tally["crashes"], tally["unknown"]), policy, luck)

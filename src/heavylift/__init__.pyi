@@ -2,8 +2,10 @@ from heavylift.client import AsyncClient as AsyncClient
 from heavylift.client import Client as Client
 from heavylift.client import Job as Job
 from heavylift.context import Context as Context
+from heavylift.errors import EffectHeld as EffectHeld
 from heavylift.errors import HandlerError as HandlerError
 from heavylift.errors import HeavyliftError as HeavyliftError
+from heavylift.errors import InDoubt as InDoubt
 from heavylift.errors import InvalidJob as InvalidJob
 from heavylift.errors import JobCancelled as JobCancelled
 from heavylift.errors import JobFailed as JobFailed

@@ -21,13 +21,15 @@ import msgspec
 from heavylift.codec import decode_envelope, encode_result
 from heavylift.context import Context, JobInfo, Reporter
 from heavylift.errorinfo import MESSAGE_LIMIT, cut, error_info
-from heavylift.errors import InvalidJob, InvalidResult, Reject, Retry, StopReason
+from heavylift.errors import EffectHeld, InDoubt, InvalidJob, InvalidResult, Reject, Retry, StopReason
 from heavylift.handler import Handler
 from heavylift.job import Counters, Envelope
 from heavylift.outcome import (
     Cancelled,
     Completed,
+    Doubtful,
     ErrorInfo,
+    Held,
     Interrupted,
     Invalid,
     LockLost,
@@ -166,6 +168,10 @@ def outcome_of(raised: BaseException, prepared: Prepared, reporter: Reporter) ->
         return RetryAsked(raised.after, error_info(raised).message)
     if isinstance(raised, Reject):
         return Rejected(error_info(raised).message)
+    if isinstance(raised, InDoubt):
+        return Doubtful(error_info(raised).message)
+    if isinstance(raised, EffectHeld):
+        return Held(error_info(raised).message)
     if (reason := reporter.stopping()) is not None:
         trace = error_info(raised) if reason == "timeout" else None
         return stopped(reason, prepared.start.timeout, error=trace)

@@ -13,15 +13,18 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sized
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, overload
 
 import msgspec
 
 from heavylift.asking import Answer, Answered
 from heavylift.errors import InvalidArgument, StopReason
 from heavylift.job import Progress
+from heavylift.once import KEEP, Memory, Once
 
 T = TypeVar("T")
+
+InDoubtRule = Literal["fail", "repeat"]
 
 PROGRESS_INTERVAL = 0.1
 """Seconds between two progress reports of one attempt. What lies between them is replaced by the newest."""
@@ -82,7 +85,7 @@ class Reporter(Protocol):
         ...
 
 
-class Silent:
+class Silent(Memory):
     """A reporter that listens to nobody: for a handler called as the plain function it is, as unit tests do."""
 
     def began(self) -> None:
@@ -99,14 +102,6 @@ class Silent:
 
     def later(self, seconds: float, call: Callable[[], None]) -> None:
         """Nothing."""
-
-    def pose(self, question: bytes, patience: float, answered: Answered) -> None:
-        """Nobody knows."""
-        answered(self.ask(question, patience))
-
-    def ask(self, question: bytes, patience: float) -> Answer:
-        """Nobody knows."""
-        return Answer(trouble="there is no worker to ask")
 
     def stopping(self) -> StopReason | None:
         """Never."""
@@ -215,6 +210,37 @@ class Context:
         with self._guard:
             self._closed = True
 
+    # --- effects ------------------------------------------------------------------------------------------
+
+    @overload
+    def once(self, key: str, *, in_doubt: InDoubtRule = "fail", keep: float = KEEP) -> Once[Any]: ...
+    @overload
+    def once(self, key: str, kind: type[T], *, in_doubt: InDoubtRule = "fail", keep: float = KEEP) -> Once[T]: ...
+    def once(self, key: str, kind: Any = Any, *, in_doubt: InDoubtRule = "fail", keep: float = KEEP) -> Once[Any]:
+        """Do something only once, however often the job runs. `async with` in an async handler.
+
+            with ctx.once(f"charge:{order}") as step:
+                if step.first:
+                    step.result = charge(order, idempotency_key=step.key)
+            return step.result
+
+        A later run, of this job or any other that uses the key, gets the recorded result. The effect is started at
+        most once: an attempt that ends between the effect and its record leaves it in doubt. See `Step`.
+
+        Args:
+            key: names the effect in the whole installation, 1 to 500 characters.
+            kind: the type of the result; plain JSON values if not given.
+            in_doubt: `fail`: a job that meets an effect in doubt becomes a dead letter, reason `in_doubt`. `repeat`:
+                the effect is done again; for those that the other side knows by `step.key`.
+            keep: seconds that the record is kept, 30 days.
+
+        Raises:
+            InDoubt, EffectHeld: on entering; let them pass.
+            Unavailable, StoreError: on entering, Redis could not be asked, and nothing was done. On leaving, the result
+                could not be recorded: the effect is in doubt.
+        """
+        return Once(self._reporter, key, kind, _repeats(in_doubt), keep)
+
     # --- checkpoints --------------------------------------------------------------------------------------
 
     def checkpoint(self, state: Any) -> None:
@@ -238,6 +264,12 @@ class Context:
     def last_checkpoint(self) -> Any:
         """The state saved last, by this attempt or an earlier one; None if there is none."""
         return None if self._checkpoint is None else msgspec.json.decode(self._checkpoint)
+
+
+def _repeats(in_doubt: InDoubtRule) -> bool:
+    if in_doubt not in ("fail", "repeat"):
+        raise InvalidArgument("in_doubt", in_doubt, "give 'fail' or 'repeat'")
+    return in_doubt == "repeat"
 
 
 def _progress(done: float | None, total: float | None, message: str) -> Progress:

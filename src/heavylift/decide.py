@@ -26,6 +26,8 @@ from heavylift.outcome import (
     Cancelled,
     Completed,
     Died,
+    Doubtful,
+    Held,
     Interrupted,
     Invalid,
     LockLost,
@@ -44,6 +46,9 @@ POISON_AT = 3
 UNKNOWN_TRIES = 5
 UNKNOWN_WAIT = 10.0
 """A job of an unknown handler is put back this often, this many seconds apart: a deploy may be under way."""
+
+HELD_WAIT = 2.0
+"""Seconds until a job that met another at the same effect is tried again."""
 
 LONGEST_WAIT = 1e10
 """No due time lies further ahead than this many seconds; also keeps infinity and NaN out of the store."""
@@ -117,6 +122,10 @@ def decide(outcome: Outcome, counters: Counters, policy: Policy, luck: float) ->
             return _again("unknown", UNKNOWN_WAIT)
         case Rejected():
             return Settlement(State.FAILED, count="attempts", reason=Reason.REJECTED)
+        case Doubtful():
+            return Settlement(State.FAILED, count="attempts", reason=Reason.IN_DOUBT)
+        case Held():
+            return _again("interruptions", HELD_WAIT)
         case Invalid():
             return Settlement(State.FAILED, reason=Reason.INVALID)
         case Malformed():

@@ -204,6 +204,41 @@ class Reject(Exception):
         super().__init__(reason)
 
 
+class EffectHeld(HeavyliftError):
+    """Raised by `ctx.once`: another attempt is at this effect just now.
+
+    Let it pass: the job is tried again shortly, and no attempt of it is used.
+
+    Attributes:
+        key: of the effect.
+        job: the one that is at it.
+    """
+
+    def __init__(self, key: str, job: str = "") -> None:
+        super().__init__(f"job {job} is at {key!r} just now")
+        self.key = key
+        self.job = job
+
+
+class InDoubt(HeavyliftError):
+    """Raised by `ctx.once`: this effect was begun before, and its result was never recorded.
+
+    Let it pass: the job goes to the dead letters, reason `in_doubt`, until somebody has found out whether the effect
+    happened, and has said so (`heavylift once`).
+
+    Attributes:
+        key: of the effect.
+        job: the one that began it.
+    """
+
+    def __init__(self, key: str, job: str = "") -> None:
+        super().__init__(
+            f"{key!r} was begun by job {job or 'of this name'} and never finished: whether it happened is not known"
+        )
+        self.key = key
+        self.job = job
+
+
 StopReason = Literal["timeout", "cancelled", "lock_lost", "lost_contact", "shutdown"]
 
 

@@ -61,6 +61,20 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubtful:
+    """An effect of `ctx.once` was begun by an earlier attempt, and whether it happened is not known."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An effect of `ctx.once` is being done by another attempt just now."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Invalid:
     """The stored arguments do not fit the handler's signature; it was not called."""
 
@@ -132,6 +146,8 @@ Outcome: TypeAlias = (
     | Raised
     | RetryAsked
     | Rejected
+    | Doubtful
+    | Held
     | Invalid
     | Malformed
     | UnknownHandler
@@ -155,6 +171,10 @@ def cause_of(outcome: Outcome) -> str:
             return "retry"
         case Rejected():
             return "rejected"
+        case Doubtful():
+            return "in_doubt"
+        case Held():
+            return "held"
         case Invalid():
             return "invalid"
         case Malformed():
@@ -186,6 +206,10 @@ def error_of(outcome: Outcome) -> ErrorInfo | None:
             return ErrorInfo("Retry", message)
         case Rejected(message=message):
             return ErrorInfo("Reject", message)
+        case Doubtful(message=message):
+            return ErrorInfo("InDoubt", message)
+        case Held(message=message):
+            return ErrorInfo("EffectHeld", message)
         case Invalid(message=message):
             return ErrorInfo("InvalidJob", message)
         case Malformed(message=message):

@@ -110,3 +110,43 @@ async def fails_twice(ctx: Context, ledger: str) -> int:
     if ctx.attempt < 3:
         raise RuntimeError(f"attempt {ctx.attempt} fails")
     return ctx.attempt
+
+
+def charge(ctx: Context, ledger: str, gate: str, key: str) -> str:
+    """The effect: a line in the ledger. Then it waits in the middle of it, in its first attempt."""
+    note(ledger, ctx, f"effect-{key}")
+    while ctx.attempt == 1 and gate and not Path(gate).exists():
+        time.sleep(0.005)
+    return f"receipt of {key}"
+
+
+@handler(lane="cpu", queue="heavy", timeout=60, grace=0.5, backoff=[0.05])
+def charges(ctx: Context, ledger: str, key: str, gate: str = "", repeat: bool = False, then_die: bool = False) -> Any:
+    note(ledger, ctx, "start")
+    with ctx.once(key, str, in_doubt="repeat" if repeat else "fail") as step:
+        if step.first:
+            step.result = charge(ctx, ledger, gate, step.key)
+    if then_die and ctx.attempt == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step.result
+
+
+@handler(queue="light", timeout=60, grace=0.5, backoff=[0.05])
+def charges_lightly(ctx: Context, ledger: str, key: str, gate: str = "") -> str:
+    note(ledger, ctx, "start")
+    with ctx.once(key, str) as step:
+        if step.first:
+            step.result = charge(ctx, ledger, gate, step.key)
+    return step.result
+
+
+@handler(queue="light", timeout=60, backoff=[0.05])
+async def charges_async(ctx: Context, ledger: str, key: str, gate: str = "") -> str:
+    note(ledger, ctx, "start")
+    async with ctx.once(key, str) as step:
+        if step.first:
+            note(ledger, ctx, f"effect-{key}")
+            while gate and not Path(gate).exists():
+                await asyncio.sleep(0.005)
+            step.result = f"receipt of {key}"
+    return step.result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from heavylift.store.call import Call
 from heavylift.store.claiming import Claiming, ClaimReply, ExtendReply
+from heavylift.store.effects import Begun, EffectRecord, Effects
 from heavylift.store.fleet import Fleet, WorkerSeen
 from heavylift.store.flowing import Flowing
 from heavylift.store.producing import BATCH_BYTES, Enqueued, NewJob, Producing, batches
@@ -13,9 +14,11 @@ from heavylift.store.settling import ProgressItem, SettleItem, Settling, Written
 
 __all__ = [
     "BATCH_BYTES",
+    "Begun",
     "Call",
     "CancelReply",
     "ClaimReply",
+    "EffectRecord",
     "Enqueued",
     "ExtendReply",
     "Jobs",
@@ -32,5 +35,5 @@ __all__ = [
 ]
 
 
-class Jobs(Producing, Claiming, Settling, Repairing, Reading, Flowing, Fleet):
+class Jobs(Producing, Claiming, Settling, Repairing, Reading, Flowing, Effects, Fleet):
     """Every verb there is. `Jobs(prefix, scripts)`; see the families for what each does."""

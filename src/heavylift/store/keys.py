@@ -178,6 +178,10 @@ class Common:
         """hash: what a worker says about itself. Expires when it stops saying so."""
         return f"{self.prefix}:worker:{worker}"
 
+    def once(self, digest: str) -> str:
+        """hash: one effect of `ctx.once`: state (begun, done), key, result (JSON), who began it. Expires."""
+        return f"{self.prefix}:once:{digest}"
+
     def worker_channel(self, worker: str) -> str:
         """channel: messages for one worker, words with spaces between: `wake <queue>`, `cancel <queue> <id>`."""
         return f"{self.prefix}:worker:{worker}"

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from heavylift.once import BeginOnce, DoneOnce, ForgetOnce
+from heavylift.worker import once
 from heavylift.worker.answering import Answers
 
-ANSWERS: Answers = {}
+ANSWERS: Answers = {
+    BeginOnce: once.begin,
+    DoneOnce: once.done,
+    ForgetOnce: once.forget,
+}

@@ -1,0 +1,125 @@
+"""An effect is started at most once whatever dies around it; what was recorded is given again, and doubt is said."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from heavylift import Client, JobFailed
+from tests.faults import jobs
+from tests.faults.harness import Ledger, WorkerProcess
+from tests.servers import Server
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.fault
+
+StartWorker = Callable[..., WorkerProcess]
+
+KINDS = [jobs.charges, jobs.charges_lightly, jobs.charges_async]
+
+
+def effects(ledger: Ledger, key: str = "k") -> int:
+    return sum(ledger.counts(f"effect-{key}").values())
+
+
+@pytest.mark.parametrize("handler", KINDS, ids=lambda handler: handler.name)
+def test_a_later_job_gets_what_the_first_recorded(
+    handler: Any, start_worker: StartWorker, client: Client, ledger: Ledger
+) -> None:
+    start_worker()
+    for _ in range(3):
+        assert client.enqueue(handler.job(ledger=str(ledger.path), key="k")).result(20) == "receipt of k"
+    assert effects(ledger) == 1
+
+
+def test_a_child_killed_in_the_middle_of_the_effect_leaves_it_in_doubt_and_it_is_not_done_again(
+    start_worker: StartWorker, client: Client, ledger: Ledger, tmp_path: Path
+) -> None:
+    start_worker()
+    job = client.enqueue(jobs.charges.job(ledger=str(ledger.path), key="k", gate=str(tmp_path / "gate")))
+    wait_until("the effect has happened", lambda: effects(ledger))
+    os.kill(ledger.starts(job.id)[0].pid, signal.SIGKILL)
+    with pytest.raises(JobFailed, match="whether it happened is not known") as failure:
+        job.result(20)
+    assert failure.value.reason == "in_doubt"
+    assert effects(ledger) == 1
+
+    repeats = client.enqueue(jobs.charges.job(ledger=str(ledger.path), key="k", repeat=True))
+    assert repeats.result(20) == "receipt of k", "asked to, it does it again"
+    assert effects(ledger) == 2
+
+
+def test_a_child_killed_after_the_record_does_not_do_it_again(
+    start_worker: StartWorker, client: Client, ledger: Ledger
+) -> None:
+    start_worker()
+    job = client.enqueue(jobs.charges.job(ledger=str(ledger.path), key="k", then_die=True))
+    assert job.result(20) == "receipt of k"
+    assert len(ledger.starts(job.id)) == 2
+    assert effects(ledger) == 1
+
+
+@pytest.mark.parametrize("handler", KINDS, ids=lambda handler: handler.name)
+def test_a_worker_killed_in_the_middle_of_the_effect_leaves_it_in_doubt(
+    handler: Any, start_worker: StartWorker, client: Client, ledger: Ledger, tmp_path: Path
+) -> None:
+    first = start_worker()
+    job = client.enqueue(handler.job(ledger=str(ledger.path), key="k", gate=str(tmp_path / "gate")))
+    wait_until("the effect has happened", lambda: effects(ledger))
+    start_worker()
+    first.kill9()
+    with pytest.raises(JobFailed) as failure:
+        job.result(20)
+    assert failure.value.reason == "in_doubt"
+    assert effects(ledger) == 1
+
+
+def test_who_meets_another_at_it_comes_again_and_gets_its_result(
+    start_worker: StartWorker, client: Client, ledger: Ledger, tmp_path: Path
+) -> None:
+    start_worker(slots=2)
+    gate = tmp_path / "gate"
+    first = client.enqueue(jobs.charges.job(ledger=str(ledger.path), key="k", gate=str(gate)))
+    wait_until("the first is at it", lambda: effects(ledger))
+    second = client.enqueue(jobs.charges_lightly.job(ledger=str(ledger.path), key="k"), retries=0)
+    wait_until("the second has met it", lambda: second.record().counters.interruptions)
+    gate.touch()
+    assert first.result(20) == second.result(20) == "receipt of k"
+    assert second.record().counters.attempts == 0
+    assert effects(ledger) == 1
+
+
+@pytest.mark.parametrize("handler", KINDS, ids=lambda handler: handler.name)
+def test_redis_restarting_in_the_middle_of_the_effect_is_waited_out(
+    handler: Any, lasting_server: Server, ledger: Ledger, tmp_path: Path
+) -> None:
+    with Client(lasting_server.url) as client:
+        worker = WorkerProcess(lasting_server.url, tmp_path, lock=10)
+        try:
+            worker.await_ready(client)
+            gate = tmp_path / "gate"
+            job = client.enqueue(handler.job(ledger=str(ledger.path), key="k", gate=str(gate)))
+            wait_until("the effect has happened", lambda: effects(ledger))
+            lasting_server.kill9()
+            gate.touch()
+            lasting_server.start()
+            assert job.result(30) == "receipt of k"
+            again = client.enqueue(handler.job(ledger=str(ledger.path), key="k"))
+            assert again.result(20) == "receipt of k"
+        finally:
+            worker.end()
+    assert effects(ledger) == 1
+
+
+@pytest.fixture
+def lasting_server() -> Any:
+    """A server of this test's own, with an append-only file, because it is killed."""
+    from tests.conftest import KINDS as SERVERS
+
+    with Server(SERVERS["valkey"](), config={"appendonly": "yes", "appendfsync": "everysec"}) as server:
+        yield server
