@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest
 PARALLEL := -n logical --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: run-worker enqueue status samples test test-faults bench bench-peers lint format clean help
+.PHONY: run-worker enqueue status samples test test-faults bench bench-peers lint format docs clean help
 
 ##@ Use it
 
@@ -51,6 +51,10 @@ lint: $(VENV)/lint.stamp  ## check style, types and the direction of imports
 format: $(VENV)/lint.stamp  ## put the code into the one style
 	@$(BIN)/ruff check --fix --quiet
 	@$(BIN)/ruff format
+
+docs: $(VENV)/test.stamp  ## write the generated pages of docs/reference/ anew
+	@$(BIN)/python docs/reference/make.py
+	@$(BIN)/python -m heavylift.store.contract > docs/reference/redis-keys.md
 
 ##@ Around it
 

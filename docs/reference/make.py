@@ -1,0 +1,193 @@
+"""Writes docs/reference/api/: a page for each public name, from its signature and docstring.
+
+`make docs`, or `python docs/reference/make.py`. A test holds the pages to the code.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import griffe
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+FOLDER = REPOSITORY / "docs" / "reference" / "api"
+
+SECTIONS = {"parameters": "argument", "attributes": "attribute"}
+
+
+def public_names() -> dict[str, list[str]]:
+    """Names by the module that they are imported from."""
+    import heavylift
+    import heavylift.testing
+
+    return {
+        "heavylift": list(heavylift.__all__),
+        "heavylift.declaration": ["HandlerOptions"],  # what `@handler(...)` takes
+        "heavylift.request": ["EnqueueOptions"],  # what `enqueue(...)` takes
+        "heavylift.testing": list(heavylift.testing.__all__),
+    }
+
+
+def pages() -> dict[str, str]:
+    """Each page's text by its file name."""
+    root = griffe.load("heavylift", search_paths=[str(REPOSITORY / "src")], docstring_parser="google", submodules=True)
+    made: dict[str, str] = {}
+    lines = [
+        "# Reference",
+        "",
+        "Every public name, from the code. How things are done: [how-to](../../howto/README.md).",
+    ]
+    for module, names in public_names().items():
+        lines += ["", f"## `{module}`", "", "| name | |", "|---|---|"]
+        for name in names:
+            found = _resolve(root, module, name)
+            made[f"{name}.md"] = _page(module, name, found)
+            lines.append(f"| [`{name}`]({name}.md) | {_summary(found)} |")
+    made["README.md"] = "\n".join(lines) + "\n"
+    return made
+
+
+def _resolve(root: Any, module: str, name: str) -> Any:
+    """Where the name is defined: the stub of the package, or the package of tests, says."""
+    found = root[f"{module.removeprefix('heavylift').lstrip('.')}.{name}".lstrip(".")]
+    while found.is_alias:
+        found = found.final_target
+    return found[name] if found.is_module else found  # `handler` is a module, too
+
+
+def _page(module: str, name: str, found: Any) -> str:
+    lines = [f"# `{name}`", "", "```python", f"from {module} import {name}", "```", ""]
+    if found.is_class:
+        lines += _class(name, found)
+    else:
+        lines += _callable(name, found)
+    lines += ["---", "", f"[All names](README.md) · defined in `{found.module.path}`"]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
+
+
+def _class(name: str, found: Any) -> list[str]:
+    bases = ", ".join(f"`{base}`" for base in found.bases)
+    lines = [f"Is a {bases}.", ""] if bases else []
+    init = found.all_members.get("__init__")
+    if init is not None and init.is_function:
+        lines += _code(_signature(name, init, constructor=True))
+    lines += _docstring(found)
+    if init is not None and init.is_function and init.docstring:
+        lines += _docstring(init)
+    fields = [m for m in _public(found) if m.is_attribute and "property" not in m.labels and m.annotation is not None]
+    if fields:
+        lines += ["## Types of its attributes", "", "| attribute | type | default |", "|---|---|---|"]
+        lines += [f"| `{m.name}` | {_cell(m.annotation)} | {_cell(m.value)} |" for m in fields] + [""]
+    for member in _public(found):
+        if member.is_function:
+            lines += [f"## `{member.name}`", "", *_callable(member.name, member)]
+        elif member.is_attribute and "property" in member.labels:
+            kind = f" -> {member.annotation}" if member.annotation is not None else ""
+            lines += [f"## `{member.name}`", "", *_code(f"{member.name}{kind}  # property"), *_docstring(member)]
+    return lines
+
+
+def _public(found: Any) -> list[Any]:
+    members = []
+    for name, member in found.all_members.items():
+        if name.startswith("_"):
+            continue
+        while member.is_alias:
+            member = member.final_target
+        members.append(member)
+    return sorted(members, key=lambda m: (m.parent.path != found.path, m.lineno or 0))
+
+
+def _callable(name: str, found: Any) -> list[str]:
+    shown = [_signature(name, one) for one in (found.overloads or [found])]
+    return [*_code("\n".join(shown)), *_docstring(found)]
+
+
+def _signature(name: str, found: Any, *, constructor: bool = False) -> str:
+    parts = []
+    star = False
+    for p in found.parameters:
+        if p.name in ("self", "cls"):
+            continue
+        kind = str(p.kind.value)
+        if kind == "keyword-only" and not star:
+            parts.append("*")
+            star = True
+        if kind.startswith("variadic"):
+            star = True
+            parts.append(f"{'**' if 'keyword' in kind else '*'}{p.name}: {p.annotation}")
+            continue
+        typed = f"{p.name}: {p.annotation}" if p.annotation is not None else p.name
+        parts.append(f"{typed} = {p.default}" if p.default is not None else typed)
+    returns = "" if constructor or found.returns is None else f" -> {found.returns}"
+    mark = "async " if "async" in found.labels else ""
+    line = f"{mark}{name}({', '.join(parts)}){returns}"
+    if len(line) <= 110:
+        return line
+    return f"{mark}{name}(\n" + "".join(f"    {part},\n" for part in parts) + f"){returns}"
+
+
+def _docstring(found: Any) -> list[str]:
+    if found.docstring is None:
+        return []
+    lines: list[str] = []
+    for section in found.docstring.parse("google", warnings=False):
+        kind = section.kind.value
+        if kind == "text":
+            lines += [section.value, ""]
+        elif kind in ("parameters", "attributes"):
+            lines += [f"| {SECTIONS[kind]} | is |", "|---|---|"]
+            lines += [f"| {_names(one)} | {_flat(one.description)} |" for one in section.value] + [""]
+        elif kind == "raises":
+            lines += ["| raises | when |", "|---|---|"]
+            lines += [f"| {_errors(one.annotation)} | {_flat(one.description)} |" for one in section.value] + [""]
+        elif kind in ("returns", "yields"):
+            lines += [f"**Returns** {_flat(' '.join(one.description for one in section.value))}", ""]
+        elif kind == "admonition":
+            lines += [f"**{section.title}** {section.value.contents}", ""]
+    return lines
+
+
+def _names(one: Any) -> str:
+    """The names a line explains: griffe takes what follows the first of several for its type."""
+    names = f"{one.name} {one.annotation}" if one.name.endswith(",") else one.name
+    return ", ".join(f"`{name.strip()}`" for name in names.split(","))
+
+
+def _errors(annotation: object) -> str:
+    return ", ".join(f"`{name.strip()}`" for name in str(annotation).strip("()").split(","))
+
+
+def _summary(found: Any) -> str:
+    return _flat(found.docstring.value.partition("\n\n")[0]) if found.docstring else ""
+
+
+def _code(text: str) -> list[str]:
+    return ["```text", text, "```", ""]
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else f"`{_flat(str(value))}`"
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def main() -> None:
+    """Write what has changed, and remove pages of names that are gone."""
+    FOLDER.mkdir(exist_ok=True)
+    made = pages()
+    for page in FOLDER.glob("*.md"):
+        if page.name not in made:
+            page.unlink()
+    for name, text in made.items():
+        (FOLDER / name).write_text(text, "utf-8")
+    print(f"{len(made)} pages in {FOLDER}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
