@@ -29,6 +29,7 @@ _HOMES = {
     "Reject": "errors",
     "ResultTimeout": "errors",
     "Retry": "errors",
+    "Secret": "redaction",
     "Settings": "settings",
     "State": "job",
     "Stop": "errors",

@@ -20,6 +20,7 @@ from heavylift.job import JobSpec as JobSpec
 from heavylift.job import Progress as Progress
 from heavylift.job import State as State
 from heavylift.options import Backoff as Backoff
+from heavylift.redaction import Secret as Secret
 from heavylift.settings import Settings as Settings
 from heavylift.unique import Unique as Unique
 

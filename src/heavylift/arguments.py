@@ -24,6 +24,7 @@ from msgspec import UNSET
 
 from heavylift.errors import InvalidJob
 from heavylift.parameters import Parameter
+from heavylift.redaction import HIDDEN, Hush
 
 _BYTES = (bytes, bytearray, memoryview)
 
@@ -34,10 +35,11 @@ class Arguments:
     The decoder is built at first use: a producer that imports a hundred handlers pays for those it enqueues.
     """
 
-    __slots__ = ("_allowed", "_decoder", "_model", "_names", "_parameters", "_positional", "handler")
+    __slots__ = ("_allowed", "_decoder", "_model", "_names", "_parameters", "_positional", "_secret", "handler")
 
-    def __init__(self, handler: str, parameters: Sequence[Parameter]) -> None:
+    def __init__(self, handler: str, parameters: Sequence[Parameter], secret: Sequence[str] = ()) -> None:
         self.handler = handler
+        self._secret = tuple(secret)
         self._parameters = tuple(parameters)
         self._names = tuple(p.name for p in parameters)
         self._allowed = sum(p.positional for p in parameters)
@@ -56,6 +58,14 @@ class Arguments:
         Raises:
             InvalidJob: they do not fit the signature; names the argument, its value and what was expected.
         """
+        if not self._secret:
+            return self._encode(args, kwargs)
+        try:
+            return self._encode(args, kwargs)
+        except InvalidJob as wrong:
+            raise self._hushed(wrong, {**dict(zip(self._names, args, strict=False)), **kwargs}) from None
+
+    def _encode(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
         given = self._bind(args, kwargs)
         if self._model is None:
             self._build()
@@ -75,12 +85,23 @@ class Arguments:
         Raises:
             InvalidJob: the stored arguments do not fit the signature.
         """
-        values = msgspec.structs.astuple(self._parse(raw, None))
+        try:
+            values = msgspec.structs.astuple(self._parse(raw, None))
+        except InvalidJob as wrong:
+            raise (self._hushed(wrong, _loosely(raw)) if self._secret else wrong) from None
         if not self._positional:
             return (), {name: value for name, value in zip(self._names, values, strict=True) if value is not UNSET}
         first = self._positional
         rest = zip(self._names[first:], values[first:], strict=True)
         return self._by_position(values[:first]), {name: value for name, value in rest if value is not UNSET}
+
+    def _hushed(self, wrong: InvalidJob, given: Any) -> InvalidJob:
+        """The same complaint, showing only a value that is plainly no secret."""
+        name = re.split(r"[.\[]", wrong.field, maxsplit=1)[0]
+        secret = {path.partition(".")[0] for path in self._secret}
+        plain = name in self._names and name not in secret and wrong.field != "arguments"
+        shown = plain or wrong.value is MISSING
+        return InvalidJob(wrong.field, wrong.value if shown else HIDDEN, Hush(given, self._secret)(wrong.remedy))
 
     def _by_position(self, values: Sequence[Any]) -> tuple[Any, ...]:
         count = len(values)

@@ -23,7 +23,7 @@ from heavylift.context import Context, JobInfo, Reporter
 from heavylift.errorinfo import MESSAGE_LIMIT, cut, error_info
 from heavylift.errors import EffectHeld, InDoubt, InvalidJob, InvalidResult, Reject, Retry, StopReason
 from heavylift.handler import Handler
-from heavylift.job import Counters, Envelope
+from heavylift.job import Counters, Envelope, Progress
 from heavylift.outcome import (
     Cancelled,
     Completed,
@@ -40,6 +40,7 @@ from heavylift.outcome import (
     TimedOut,
     UnknownHandler,
 )
+from heavylift.redaction import SILENT, Hush
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -72,11 +73,17 @@ class Handlers(Protocol):
 
 
 class Prepared(msgspec.Struct, frozen=True):
-    """A start whose envelope was read and whose handler was found."""
+    """A start whose envelope was read and whose handler was found. `hush` takes its secrets out of texts."""
 
     start: Start
     envelope: Envelope
     handler: Handler[..., Any]
+    hush: Hush = SILENT
+
+
+def hushed(progress: Progress, hush: Hush) -> Progress:
+    """Progress without secrets in its message."""
+    return msgspec.structs.replace(progress, message=hush(progress.message)) if hush and progress.message else progress
 
 
 def prepare(start: Start, handlers: Handlers) -> Prepared | Outcome:
@@ -88,7 +95,8 @@ def prepare(start: Start, handlers: Handlers) -> Prepared | Outcome:
     handler = handlers.get(envelope.handler)
     if handler is None:
         return UnknownHandler(envelope.handler)
-    return Prepared(start, envelope, handler)
+    secret = tuple({*envelope.secret, *handler.carried.secret})
+    return Prepared(start, envelope, handler, Hush.of_json(envelope.args, secret))
 
 
 def run(prepared: Prepared, reporter: Reporter, max_result: int) -> Outcome:
@@ -137,9 +145,9 @@ def _bind(prepared: Prepared, reporter: Reporter) -> _Call | Invalid:
     try:
         args, kwargs = handler.arguments.decode(prepared.envelope.args)
     except InvalidJob as wrong:
-        return Invalid(cut(str(wrong), MESSAGE_LIMIT))
+        return Invalid(cut(prepared.hush(str(wrong)), MESSAGE_LIMIT))
     except Exception as broken:  # a validator of the user's own
-        return Invalid(f"the arguments could not be checked: {error_info(broken).message}")
+        return Invalid(f"the arguments could not be checked: {error_info(broken, prepared.hush).message}")
     if not handler.wants_context:
         return None, args, kwargs
     context = _context(prepared, reporter)
@@ -164,20 +172,21 @@ def outcome_of(raised: BaseException, prepared: Prepared, reporter: Reporter) ->
     answer to that: cleaning up may raise something else. `SystemExit`, `KeyboardInterrupt` and their like are failures
     as any other.
     """
+    hush = prepared.hush
     if isinstance(raised, Retry):
-        return RetryAsked(raised.after, error_info(raised).message)
+        return RetryAsked(raised.after, error_info(raised, hush).message)
     if isinstance(raised, Reject):
-        return Rejected(error_info(raised).message)
+        return Rejected(error_info(raised, hush).message)
     if isinstance(raised, InDoubt):
-        return Doubtful(error_info(raised).message)
+        return Doubtful(error_info(raised, hush).message)
     if isinstance(raised, EffectHeld):
-        return Held(error_info(raised).message)
+        return Held(error_info(raised, hush).message)
     if (reason := reporter.stopping()) is not None:
-        trace = error_info(raised) if reason == "timeout" else None
+        trace = error_info(raised, hush) if reason == "timeout" else None
         return stopped(reason, prepared.start.timeout, error=trace)
     if isinstance(raised, InvalidResult):
-        return Raised(error_info(raised), retryable=False)
-    return Raised(error_info(raised), retryable=prepared.handler.retryable(raised))
+        return Raised(error_info(raised, hush), retryable=False)
+    return Raised(error_info(raised, hush), retryable=prepared.handler.retryable(raised))
 
 
 def stopped(

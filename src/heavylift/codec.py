@@ -12,6 +12,7 @@ from heavylift.arguments import blame, decode_other, encode_other
 from heavylift.errors import InvalidArgument, InvalidJob, InvalidResult, PayloadTooLarge
 from heavylift.job import Envelope, JobSpec, Progress
 from heavylift.options import JobOptions, seconds
+from heavylift.redaction import redacted
 
 # --- results ------------------------------------------------------------------------------------------
 
@@ -81,7 +82,7 @@ def encode_args(spec: JobSpec[Any]) -> bytes:
     try:
         return msgspec.json.encode(dict(spec.args), enc_hook=encode_other)
     except (TypeError, ValueError, OverflowError, RecursionError) as wrong:
-        raise blame(wrong, spec.args, spec.handler) from None
+        raise blame(wrong, redacted(spec.args, spec.options.secret), spec.handler) from None
 
 
 def seal(spec: JobSpec[Any], options: JobOptions, *, limit: int, enqueued_at: int | None = None) -> bytes:
@@ -113,5 +114,6 @@ def seal(spec: JobSpec[Any], options: JobOptions, *, limit: int, enqueued_at: in
             keep=keep,
             tags=options.tags,
             correlation_id=options.correlation_id,
+            secret=options.secret,
         )
     )

@@ -14,12 +14,15 @@ from datetime import timedelta
 from types import FunctionType
 from typing import Any, Literal, TypedDict, cast
 
+import msgspec
+
 from heavylift.arguments import Arguments, refusal, type_name
 from heavylift.calculated import check_function_of_arguments
 from heavylift.context import Context
 from heavylift.errors import HandlerError, InvalidArgument
 from heavylift.options import NAME, Backoff, Durable, JobOptions, OnLostContact, check_options
 from heavylift.parameters import Parameter, place_of, read_parameters, type_hints
+from heavylift.redaction import is_secret
 from heavylift.unique import Unique
 
 LaneName = Literal["io", "cpu"]
@@ -45,6 +48,8 @@ class HandlerOptions(TypedDict, total=False):
         expires: seconds or timedelta; a job not started by then is not started at all.
         keep: seconds or timedelta that ended jobs are kept.
         tags: on each of its jobs.
+        secret: names of arguments, like `("password", "card.number")`, that are left out of logs, records, messages and
+            tracebacks; besides those annotated `Secret[...]`.
         durable: when `enqueue` returns: `fast`, `fsync` or `replicated`.
         unique: its jobs are unique: True (by their arguments), a key, a function that makes the key of the arguments
             it names, or a `Unique`.
@@ -66,6 +71,7 @@ class HandlerOptions(TypedDict, total=False):
     tags: Sequence[str]
     unique: Unique | bool | str | Callable[..., str]
     durable: Durable
+    secret: Sequence[str]
     on_lost_contact: OnLostContact
 
 
@@ -132,6 +138,8 @@ def read_declaration(fn: Any, options: Mapping[str, Any], names: Mapping[str, An
     give_up_on = _exceptions("give_up_on", options.get("give_up_on", ()))
     parameters, wants_context = _parameters(fn, names)
     job_options = _job_options(options)
+    secret = _secret(job_options.secret, parameters)
+    job_options = msgspec.structs.replace(job_options, secret=secret)
     if job_options.unique and callable(job_options.unique.by):
         check_function_of_arguments("unique", job_options.unique.by, parameters)
     return Declaration(
@@ -146,7 +154,7 @@ def read_declaration(fn: Any, options: Mapping[str, Any], names: Mapping[str, An
         give_up_on=give_up_on,
         on_lost_contact=_one_of("on_lost_contact", options.get("on_lost_contact", "stop"), ("stop", "finish")),
         parameters=parameters,
-        arguments=Arguments(name, parameters),
+        arguments=Arguments(name, parameters, secret),
         is_async=is_async,
         wants_context=wants_context,
         returns=_returns(fn, names),
@@ -210,7 +218,7 @@ def _returns(fn: FunctionType, names: Mapping[str, Any]) -> Any:
 
 # --- the options --------------------------------------------------------------------------------------
 
-_CARRIED = ("priority", "expires", "keep", "tags", "unique", "durable")
+_CARRIED = ("priority", "expires", "keep", "tags", "unique", "durable", "secret")
 _JOB_OPTIONS = ("timeout", "grace", "retries", "priority", "expires", "keep", "durable")
 
 
@@ -227,11 +235,24 @@ def _job_options(options: Mapping[str, Any]) -> JobOptions:
     said: dict[str, Any] = {name: options.get(name) for name in _JOB_OPTIONS}
     try:
         unique = None if options.get("unique") is None else Unique.of(options["unique"])
-        made = JobOptions(**said, tags=tuple(tags), unique=unique)
+        secret = options.get("secret", ())
+        secret = tuple(secret) if isinstance(secret, list) else secret
+        made = JobOptions(**said, tags=tuple(tags), unique=unique, secret=secret)
         check_options(made.merged(JobOptions(queue=options.get("queue"))))
     except InvalidArgument as wrong:
         raise HandlerError(wrong.field, wrong.value, wrong.remedy) from None
     return made
+
+
+def _secret(named: Sequence[str], parameters: Sequence[Parameter]) -> tuple[str, ...]:
+    """The arguments that are secret, by name or by their annotation."""
+    known = {parameter.name for parameter in parameters}
+    for path in named:
+        if path.partition(".")[0] not in known:
+            takes = ", ".join(sorted(known)) or "nothing"
+            raise HandlerError("secret", path, f"is no argument of the handler, which takes {takes}")
+    marked = [parameter.name for parameter in parameters if is_secret(parameter.annotation)]
+    return tuple(dict.fromkeys([*named, *marked]))
 
 
 def _backoff(value: Any) -> Backoff | Callable[[int], float] | None:

@@ -15,6 +15,7 @@ from types import TracebackType
 
 from heavylift.errors import Stop
 from heavylift.outcome import ErrorInfo
+from heavylift.redaction import SILENT, Hush
 
 MESSAGE_LIMIT = 2_000
 TRACEBACK_LIMIT = 16 * 1024
@@ -24,14 +25,19 @@ _OWN = str(Path(__file__).parent)
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
-def error_info(error: BaseException) -> ErrorInfo:
-    """Describe an exception: its type, message, traceback and fingerprint, each of bounded size. Does not raise."""
+def error_info(error: BaseException, hush: Hush = SILENT) -> ErrorInfo:
+    """Describe an exception: its type, message, traceback and fingerprint, each of bounded size. Does not raise.
+
+    Args:
+        error: what was raised.
+        hush: takes secrets out of its texts.
+    """
     kind = _type_name(type(error))
     frames = _frames(error)
     return ErrorInfo(
         type=kind,
-        message=cut(_text_of(error), MESSAGE_LIMIT),
-        traceback=cut(_trace_of(error, kind), TRACEBACK_LIMIT),
+        message=cut(hush(_text_of(error)), MESSAGE_LIMIT),
+        traceback=cut(hush(_trace_of(error, kind)), TRACEBACK_LIMIT),
         fingerprint=_fingerprint(kind, frames),
     )
 

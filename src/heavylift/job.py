@@ -16,6 +16,7 @@ import msgspec
 
 from heavylift.errors import InvalidArgument
 from heavylift.options import NAME, Backoff, JobOptions
+from heavylift.redaction import redacted
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -79,6 +80,10 @@ class JobSpec(Generic[R_co]):
             if not isinstance(value, str) or not NAME.fullmatch(value):
                 raise InvalidArgument(name, value, "use 1 to 100 letters, digits and _ . -")
 
+    def __repr__(self) -> str:
+        args = redacted(self.args, self.options.secret)
+        return f"JobSpec({self.handler!r}, {args!r}, queue={self.queue!r}, options={self.options!r})"
+
 
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is stored of a request, written once by the producer, never changed, opaque to the scripts.
@@ -96,6 +101,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     keep: float | None = None
     tags: tuple[str, ...] = ()
     correlation_id: str | None = None
+    secret: tuple[str, ...] = ()
     v: int = 1
 
 

@@ -14,6 +14,7 @@ import msgspec
 
 from heavylift.duration import seconds as seconds
 from heavylift.errors import InvalidArgument
+from heavylift.redaction import PATH
 from heavylift.unique import Unique
 
 PRIORITY_LIMIT = 1000
@@ -115,6 +116,7 @@ class JobOptions(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     key: str | None = None
     unique: Unique | Literal[False] | None = None
     durable: Durable | None = None
+    secret: tuple[str, ...] = ()
     expires: float | timedelta | None = None
     retries: int | None = None
     backoff: Backoff | None = None
@@ -130,6 +132,8 @@ class JobOptions(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     def merged(self, over: JobOptions) -> JobOptions:
         """These options with what `over` says put on top."""
         said = {name: value for name in self.__struct_fields__ if (value := getattr(over, name)) not in (None, ())}
+        if self.secret and "secret" in said:
+            said["secret"] = tuple(dict.fromkeys(self.secret + over.secret))  # a secret stays one
         return msgspec.structs.replace(self, **said) if said else self
 
 
@@ -155,6 +159,9 @@ def check_options(options: JobOptions) -> None:
         raise InvalidArgument("retries", options.retries, "give a whole number, zero or more")
     if options.backoff is not None and not isinstance(options.backoff, Backoff):
         raise InvalidArgument("backoff", options.backoff, "give a Backoff; Backoff.of makes one of seconds or a list")
+    for path in options.secret if isinstance(options.secret, (tuple, list)) else (options.secret,):
+        if not isinstance(options.secret, (tuple, list)) or not isinstance(path, str) or not PATH.fullmatch(path):
+            raise InvalidArgument("secret", path, 'give names of arguments, like ("password", "card.number")')
     if options.durable is not None and options.durable not in DURABLE:
         raise InvalidArgument("durable", options.durable, 'give "fast", "fsync" or "replicated"')
     if options.unique:

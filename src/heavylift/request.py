@@ -42,6 +42,7 @@ class EnqueueOptions(TypedDict, total=False):
         grace: seconds between asking an attempt to stop and ending it.
         keep: seconds or timedelta that the job is kept once it has ended.
         tags: words to find it by.
+        secret: names of arguments, like `("password", "card.number")`, that are left out of logs and records.
         correlation_id: written into each log line and event of the job.
     """
 
@@ -61,6 +62,7 @@ class EnqueueOptions(TypedDict, total=False):
     grace: float | None
     keep: float | timedelta | None
     tags: Sequence[str] | None
+    secret: Sequence[str] | None
     correlation_id: str | None
 
 
@@ -147,6 +149,8 @@ def said(given: Mapping[str, Any]) -> JobOptions:
         if not isinstance(options["tags"], (list, tuple)):
             raise InvalidArgument("tags", options["tags"], "give a list of strings")
         options["tags"] = tuple(options["tags"])
+    if "secret" in options and isinstance(options["secret"], list):
+        options["secret"] = tuple(options["secret"])
     if "backoff" in options:
         options["backoff"] = Backoff.of(options["backoff"])
     if "unique" in options:

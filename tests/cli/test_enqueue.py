@@ -165,3 +165,10 @@ def test_a_window_lets_one_job_through(project: Project) -> None:
     (first,) = project.json("enqueue", "echo", "one", "--unique", "k", "--unique-window", "60")
     (second,) = project.json("enqueue", "echo", "two", "--unique", "k", "--unique-window", "60")
     assert second == {**first, "duplicate": True}
+
+
+def test_a_secret_is_shown_nowhere(project: Project) -> None:
+    done = project.run("enqueue", "echo", "Hunter2", "--secret", "text", "--id", "mine")
+    shown = [done.stdout, *(project.run(*words).stdout for words in (["job", "mine"], ["job", "mine", "--json"]))]
+    assert not any("Hunter2" in text for text in shown)
+    assert args_of(project, "mine") == {"text": "[secret]"}

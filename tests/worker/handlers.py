@@ -98,3 +98,22 @@ def nap(ctx: Context) -> None:
     ctx.progress(message="here")
     while True:
         time.sleep(0.01)
+
+
+def leak(ctx: Context, password: str, card: dict[str, str]) -> None:
+    """Says its secrets wherever it can."""
+    ctx.log.info("got", password=password, number=card["number"])
+    print(f"printed {password}")
+    ctx.progress(0.5, message=f"with {password}")
+    if password.startswith("keep"):
+        raise Reject(f"cannot use {password!r}")
+    raise ValueError(f"{password} and {card}")
+
+
+leak_here = handler(queue="light", name="leak_here", secret=("password", "card.number"))(leak)
+leak_there = handler(queue="heavy", lane="cpu", name="leak_there", secret=("password", "card.number"))(leak)
+
+
+@handler(queue="light")
+def leaky(password: str) -> None:
+    raise ValueError(f"no secret of its own: {password}")

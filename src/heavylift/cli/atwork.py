@@ -17,6 +17,7 @@ from heavylift.cli.bars import Board, LiveBoard
 from heavylift.cli.output import compact, duration, result
 from heavylift.job import Envelope, State
 from heavylift.outcome import Completed
+from heavylift.redaction import redacted_json
 from heavylift.service import Service
 from heavylift.worker.running import Running
 from heavylift.worker.worker import Worker
@@ -89,7 +90,7 @@ def label(envelope: Envelope | None) -> str:
     """A job in few words: its handler and its first argument."""
     if envelope is None:
         return "(unreadable job)"
-    args = _decoded(bytes(envelope.args))
+    args = _decoded(bytes(redacted_json(envelope.args, envelope.secret)))
     first = next(iter(args.values()), None) if isinstance(args, dict) else None
     return f"{envelope.handler} {compact(first, 40)}".strip()
 

@@ -170,6 +170,12 @@ def _job_options(
         list[str] | None,
         typer.Option(metavar="TAG", help="A word to find it by; may be repeated.", rich_help_panel=PANEL),
     ] = None,
+    secret: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="An argument to leave out of logs and records; may be repeated.", rich_help_panel=PANEL
+        ),
+    ] = None,
     correlation_id: Annotated[
         str | None, typer.Option(metavar="ID", help="Goes along into logs and events.", rich_help_panel=PANEL)
     ] = None,

@@ -19,6 +19,7 @@ from heavylift.client import Client, Job
 from heavylift.errors import InvalidArgument, JobNotFound
 from heavylift.event import Event, Kind
 from heavylift.job import JobRecord, JobSpec, State
+from heavylift.redaction import redacted
 
 FEW = 20
 """Jobs that get a line each; of more, only those that run."""
@@ -65,7 +66,7 @@ def _tell(session: Session, job: Job[Any], what: str, json: bool) -> None:
 
 def label(spec: JobSpec[Any]) -> str:
     """A job in few words: its handler and its first argument."""
-    first = next(iter(spec.args.values()), None)
+    first = next(iter(redacted(spec.args, spec.options.secret).values()), None)
     return f"{spec.handler} {output.compact(first, 60)}".strip()
 
 

@@ -31,6 +31,7 @@ from heavylift.lanes.childpipe import ChildPipe
 from heavylift.lanes.stopping import Stopping
 from heavylift.lanes.wire import Begin, Hello, Logged, Reported, Saved, end
 from heavylift.outcome import Outcome, Raised
+from heavylift.redaction import SILENT, Hush
 
 PR_SET_PDEATHSIG = 1
 OOM_SCORE = 500
@@ -94,6 +95,7 @@ class Child:
         prepared = attempt.prepare(start, self._handlers)
         if not isinstance(prepared, Prepared):
             return prepared
+        reporter.hush = prepared.hush
         if (reason := self._stopping.arm(call)) is not None:
             return stopped(reason, start.timeout)
         return attempt.run(prepared, reporter, self._max_result)
@@ -107,6 +109,7 @@ class PipeReporter:
         self._pipe = pipe
         self._stopping = stopping
         self._lines = LineBudget(lambda level, line: pipe.send(Logged(call, level, line)))
+        self.hush: Hush = SILENT
 
     def began(self) -> None:
         """From here on a death is a crash."""
@@ -114,7 +117,7 @@ class PipeReporter:
 
     def progressed(self, progress: Progress) -> None:
         """Send it."""
-        self._pipe.send(Reported(self._call, progress))
+        self._pipe.send(Reported(self._call, attempt.hushed(progress, self.hush)))
 
     def checkpointed(self, state: bytes) -> None:
         """Send it."""
@@ -122,7 +125,7 @@ class PipeReporter:
 
     def logged(self, level: str, line: str) -> None:
         """Send it, within the budget."""
-        self._lines.add(level, line)
+        self._lines.add(level, self.hush(line))
 
     def later(self, seconds: float, call: Callable[[], None]) -> None:
         """The listener makes the call."""

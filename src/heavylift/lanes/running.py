@@ -13,7 +13,7 @@ from typing import Protocol
 import structlog
 
 from heavylift.asking import ENDED, LATE, TOO_LATE, Answer, Answered, Awaited
-from heavylift.attempt import Prepared, stopped
+from heavylift.attempt import Prepared, hushed, stopped
 from heavylift.context import LOG_LINES
 from heavylift.errors import StopReason
 from heavylift.job import Progress
@@ -80,7 +80,7 @@ class Run:
     def progressed(self, progress: Progress) -> None:
         """Hand it to the sink."""
         if not self.settled:
-            self._tell(self._sink.progressed, *self.key, progress)
+            self._tell(self._sink.progressed, *self.key, hushed(progress, self.prepared.hush))
 
     def checkpointed(self, state: bytes) -> None:
         """Hand it to the sink."""
@@ -89,6 +89,7 @@ class Run:
 
     def logged(self, level: str, line: str) -> None:
         """Keep it with the attempt and write it to the worker's log."""
+        line = self.prepared.hush(line)
         if self._lines is None:
             self._lines = deque(maxlen=LOG_LINES)
         self._lines.append(f"{level}: {line}")

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from heavylift.job import AttemptRecord, Counters, Envelope, JobRecord, Progress, State
+from heavylift.redaction import redacted_json
 from heavylift.store.call import Call
 from heavylift.store.verbs import Verbs
 
@@ -81,6 +82,8 @@ def read_record(id: str, queue: str, reply: Any) -> JobRecord | None:
     if not stored:
         return None
     envelope = _decoded(stored.get(b"spec"), Envelope)
+    if envelope and envelope.secret:
+        envelope = msgspec.structs.replace(envelope, args=redacted_json(envelope.args, envelope.secret))
     numbers = {name: _number(stored.get(name.encode())) for name in _NUMBERS}
     return JobRecord(
         id=id,
