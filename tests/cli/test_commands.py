@@ -146,3 +146,12 @@ def test_settings_say_who_said_them(project: Project) -> None:
 def test_settings_hide_the_password(project: Project) -> None:
     shown = project.run("settings", "--redis", "redis://:secret@host:1/0").stdout
     assert "secret" not in shown
+
+
+def test_an_effect_is_shown_settled_and_forgotten(project: Project) -> None:
+    assert project.json("once", "charge:42", "--done", '{"receipt": 7}') == [{"key": "charge:42", "how": "done"}]
+    (record,) = project.json("once", "charge:42")
+    assert (record["how"], record["result"]) == ("done", {"receipt": 7})
+    assert "receipt" in project.run("once", "charge:42").stdout
+    assert project.json("once", "charge:42", "--forget")[0]["how"] == "forgotten"
+    assert "nothing is known" in project.run("once", "charge:42").stderr

@@ -17,6 +17,7 @@ from heavylift.cli import (
     handlers,
     init,
     job,
+    once,
     queues,
     settings,
     status,
@@ -60,7 +61,7 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_before)
-    for module in (worker, enqueue, status, job, watch, failed, cancel, queues, handlers, settings, init):
+    for module in (worker, enqueue, status, job, watch, failed, cancel, once, queues, handlers, settings, init):
         module.register(app)
     return app
 

@@ -17,6 +17,7 @@ from heavylift.event import Event
 from heavylift.job import JobRecord, JobSpec
 from heavylift.request import EnqueueOptions
 from heavylift.settings import Settings
+from heavylift.store.jobs import EffectRecord
 
 R = TypeVar("R")
 
@@ -95,6 +96,18 @@ class AsyncClient(Base):
     ) -> int:
         """As `Client.replay`."""
         return await self.shell.run(self.repairing.replay(ids, Which(queue, reason, handler)))
+
+    async def effect(self, key: str) -> EffectRecord | None:
+        """As `Client.effect`."""
+        return await self.shell.run(self.effects.look(key))
+
+    async def forget_effect(self, key: str) -> bool:
+        """As `Client.forget_effect`."""
+        return await self.shell.run(self.effects.forget(key))
+
+    async def effect_done(self, key: str, result: Any = None) -> None:
+        """As `Client.effect_done`."""
+        await self.shell.run(self.effects.done(key, result))
 
     async def close(self) -> None:
         """As `Client.close`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import cast
 
+from heavylift.client.effects import Effects
 from heavylift.client.operations import Operations
 from heavylift.client.overview import Overview
 from heavylift.client.producing import Producing
@@ -25,7 +26,7 @@ class Base:
     Attributes:
         settings: what it was made with.
         place: where Redis is.
-        plans: what it can do with jobs and queues; `putting`, `repairing` and `overview` have the rest.
+        plans: what it can do with jobs and queues; `putting`, `repairing`, `effects` and `overview` have the rest.
     """
 
     def __init__(self, url: str | None = None, *, settings: Settings | None = None, patience: float = PATIENCE) -> None:
@@ -40,3 +41,4 @@ class Base:
         self.putting = Producing(self.plans, Requests(settings.max_payload), durable, settings.command_timeout / 2)
         self.repairing = Repairing(self.plans)
         self.overview = Overview(self.plans)
+        self.effects = Effects(self.plans)

@@ -21,6 +21,7 @@ from heavylift.event import Event
 from heavylift.job import JobRecord, JobSpec
 from heavylift.request import EnqueueOptions
 from heavylift.settings import Settings
+from heavylift.store.jobs import EffectRecord
 
 R = TypeVar("R")
 
@@ -149,6 +150,27 @@ class Client(Base):
             InvalidArgument: neither ids were given nor a queue, reason or handler.
         """
         return self.shell.run(self.repairing.replay(ids, Which(queue, reason, handler)))
+
+    # --- effects ----------------------------------------------------------------------------------------
+
+    def effect(self, key: str) -> EffectRecord | None:
+        """What is stored of an effect of `ctx.once`; None if nothing is.
+
+        One that is not `done` is under way or in doubt.
+        """
+        return self.shell.run(self.effects.look(key))
+
+    def forget_effect(self, key: str) -> bool:
+        """Say that an effect has not happened: the next run does it. False if nothing was stored of it."""
+        return self.shell.run(self.effects.forget(key))
+
+    def effect_done(self, key: str, result: Any = None) -> None:
+        """Say that an effect has happened, and what came of it: later runs are given that.
+
+        Raises:
+            InvalidResult: the result is no JSON, or above 64 KiB.
+        """
+        self.shell.run(self.effects.done(key, result))
 
     # --- life -------------------------------------------------------------------------------------------
 

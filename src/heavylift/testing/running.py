@@ -9,12 +9,13 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from heavylift.asking import Answer, Answered
+from heavylift.asking import Answered
 from heavylift.attempt import Prepared, Start, prepare, run, run_async
 from heavylift.codec import decode_result, seal
 from heavylift.handler import Handler
 from heavylift.job import Counters, JobSpec, Progress
 from heavylift.lanes.running import Run
+from heavylift.once import Memory
 from heavylift.outcome import Completed, Outcome, cause_of, error_of
 from heavylift.registry import Registry
 
@@ -139,8 +140,9 @@ def never(at: float) -> None:
 
 @dataclass
 class _Heard:
-    """A sink that keeps what it hears."""
+    """A sink that keeps what it hears. It knows of effects of `ctx.once`; for other questions use `drain`."""
 
+    effects: Memory = field(default_factory=Memory)
     progress: list[Progress] = field(default_factory=list)
     checkpoint: bytes | None = None
 
@@ -154,7 +156,7 @@ class _Heard:
         self.checkpoint = state
 
     def asked(self, id: str, token: str, question: bytes, patience: float, answered: Answered) -> None:
-        answered(Answer(trouble="run_job has no worker to ask; use drain"))
+        self.effects.pose(question, patience, answered)
 
     def ended(self, id: str, token: str, outcome: Outcome, log: tuple[str, ...]) -> None:
         pass
