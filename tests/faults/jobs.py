@@ -150,3 +150,47 @@ async def charges_async(ctx: Context, ledger: str, key: str, gate: str = "") -> 
                 await asyncio.sleep(0.005)
             step.result = f"receipt of {key}"
     return step.result
+
+
+def reach(ctx: Context, ledger: str) -> int:
+    """Go on from the checkpoint to the next step, and save it; which step that is."""
+    step: int = (ctx.last_checkpoint or 0) + 1
+    note(ledger, ctx, f"step-{step}")
+    ctx.checkpoint(step)
+    return step
+
+
+@handler(lane="cpu", queue="heavy", timeout=60, grace=0.5)
+def steps(ctx: Context, ledger: str, gate: str) -> int:
+    note(ledger, ctx, "start")
+    reach(ctx, ledger)
+    while ctx.attempt == 1 and not Path(gate).exists():
+        time.sleep(0.005)
+    return reach(ctx, ledger)
+
+
+@handler(queue="light", timeout=60, grace=0.5)
+def steps_lightly(ctx: Context, ledger: str, gate: str) -> int:
+    note(ledger, ctx, "start")
+    reach(ctx, ledger)
+    while ctx.attempt == 1 and not Path(gate).exists():
+        time.sleep(0.005)
+    return reach(ctx, ledger)
+
+
+@handler(queue="light", timeout=60, grace=0.5)
+async def steps_async(ctx: Context, ledger: str, gate: str) -> int:
+    note(ledger, ctx, "start")
+    reach(ctx, ledger)
+    while ctx.attempt == 1 and not Path(gate).exists():
+        await asyncio.sleep(0.005)
+    return reach(ctx, ledger)
+
+
+@handler(lane="cpu", queue="heavy", timeout=60)
+def saves_and_dies(ctx: Context, ledger: str) -> int:
+    """Leaves right after its first checkpoint."""
+    step = reach(ctx, ledger)
+    if ctx.attempt == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step
