@@ -11,9 +11,13 @@ from importlib import import_module
 from heavylift.handler import handler as handler
 
 _HOMES = {
+    "batch": "flow",
+    "chain": "flow",
+    "group": "flow",
     "AsyncClient": "client",
     "Backoff": "options",
     "Client": "client",
+    "Flow": "client",
     "Context": "context",
     "EffectHeld": "errors",
     "HandlerError": "errors",

@@ -1,5 +1,6 @@
 from heavylift.client import AsyncClient as AsyncClient
 from heavylift.client import Client as Client
+from heavylift.client import Flow as Flow
 from heavylift.client import Job as Job
 from heavylift.context import Context as Context
 from heavylift.errors import EffectHeld as EffectHeld
@@ -15,6 +16,9 @@ from heavylift.errors import ResultTimeout as ResultTimeout
 from heavylift.errors import Retry as Retry
 from heavylift.errors import Stop as Stop
 from heavylift.errors import UniqueHeld as UniqueHeld
+from heavylift.flow import batch as batch
+from heavylift.flow import chain as chain
+from heavylift.flow import group as group
 from heavylift.handler import handler as handler
 from heavylift.job import JobSpec as JobSpec
 from heavylift.job import Progress as Progress

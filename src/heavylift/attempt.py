@@ -41,6 +41,7 @@ from heavylift.outcome import (
     UnknownHandler,
 )
 from heavylift.redaction import SILENT, Hush
+from heavylift.parents import Parents
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -159,7 +160,7 @@ def _context(prepared: Prepared, reporter: Reporter) -> Context:
     info = JobInfo(
         start.id, start.queue, envelope.handler, envelope.tags, envelope.correlation_id, envelope.enqueued_at / 1000
     )
-    return Context(info, start.counters.starts, start.checkpoint, reporter)
+    return Context(info, start.counters.starts, start.checkpoint, reporter, Parents(reporter, envelope.after))
 
 
 # --- what was raised, as an outcome --------------------------------------------------------------------------

@@ -115,5 +115,7 @@ def seal(spec: JobSpec[Any], options: JobOptions, *, limit: int, enqueued_at: in
             tags=options.tags,
             correlation_id=options.correlation_id,
             secret=options.secret,
+            flow=options.flow,
+            after=len(options.after),
         )
     )

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from typing import Any, Literal, Protocol, TypeVar, overload
 
 import msgspec
@@ -21,6 +21,7 @@ from heavylift.asking import Answer, Answered
 from heavylift.errors import InvalidArgument, StopReason
 from heavylift.job import Progress
 from heavylift.once import KEEP, Memory, Once
+from heavylift.parents import Parent, Parents
 
 T = TypeVar("T")
 
@@ -129,9 +130,22 @@ class Context:
     Attributes:
         job: the job this attempt belongs to.
         attempt: which start of the job this is, from 1.
+        parents: the jobs it waited for, in the order of `after`: `[one.result for one in ctx.parents]`; in an async
+            handler `await ctx.parents`.
     """
 
-    __slots__ = ("_checkpoint", "_closed", "_guard", "_log", "_next", "_pending", "_reporter", "attempt", "job")
+    __slots__ = (
+        "_checkpoint",
+        "_closed",
+        "_guard",
+        "_log",
+        "_next",
+        "_pending",
+        "_reporter",
+        "attempt",
+        "job",
+        "parents",
+    )
 
     def __init__(
         self,
@@ -139,11 +153,13 @@ class Context:
         attempt: int = 1,
         checkpoint: bytes | None = None,
         reporter: Reporter | None = None,
+        parents: Sequence[Parent] = (),
     ) -> None:
         self.job = job or JobInfo()
         self.attempt = attempt
         self._checkpoint = checkpoint
         self._reporter: Reporter = reporter or Silent()
+        self.parents = parents if isinstance(parents, Parents) else Parents(known=parents)
         self._guard = threading.RLock()
         self._log: Log | None = None
         self._next = 0.0

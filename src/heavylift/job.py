@@ -102,6 +102,8 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     tags: tuple[str, ...] = ()
     correlation_id: str | None = None
     secret: tuple[str, ...] = ()
+    flow: str | None = None
+    after: int = 0
     v: int = 1
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -164,6 +164,7 @@ def check_options(options: JobOptions) -> None:
             raise InvalidArgument("secret", path, 'give names of arguments, like ("password", "card.number")')
     if options.durable is not None and options.durable not in DURABLE:
         raise InvalidArgument("durable", options.durable, 'give "fast", "fsync" or "replicated"')
+    _check_flow(options)
     if options.unique:
         _check_unique(options, options.unique)
     _check_names(options)
@@ -180,6 +181,15 @@ def _check_at(options: JobOptions) -> None:
         raise InvalidArgument("at", options.at, "give a datetime with a time zone")
 
 
+def _check_flow(options: JobOptions) -> None:
+    if options.on_parent_failure not in (None, *get_args(OnParentFailure)):
+        words = ", ".join(get_args(OnParentFailure))
+        raise InvalidArgument("on_parent_failure", options.on_parent_failure, f"give one of {words}")
+    for parent in options.after:
+        if not isinstance(parent, (JobRef, str)):
+            raise InvalidArgument("after", parent, "give jobs that were enqueued, or their ids")
+
+
 def _check_unique(options: JobOptions, unique: Unique) -> None:
     if not isinstance(unique, Unique):
         raise InvalidArgument("unique", unique, "give a Unique; Unique.of makes one of a key or True")
@@ -190,6 +200,7 @@ def _check_unique(options: JobOptions, unique: Unique) -> None:
 
 def _check_names(options: JobOptions) -> None:
     for name, form, remedy in (
+        ("flow", ID, "use 1 to 200 letters, digits and _ . : @ -"),
         ("id", ID, "use 1 to 200 letters, digits and _ . : @ -"),
         ("queue", NAME, "use 1 to 100 letters, digits and _ . -"),
         ("group", NAME, "use 1 to 100 letters, digits and _ . -"),

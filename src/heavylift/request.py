@@ -16,7 +16,7 @@ from typing import Any, Literal, TypedDict
 from heavylift.codec import encode_args, seal
 from heavylift.errors import InvalidArgument, InvalidJob
 from heavylift.job import JobSpec, new_id
-from heavylift.options import Backoff, Durable, JobOptions, check_options, seconds
+from heavylift.options import ID, Backoff, Durable, JobOptions, JobRef, OnParentFailure, check_options, seconds
 from heavylift.store.jobs import NewJob
 from heavylift.unique import Unique
 
@@ -44,6 +44,11 @@ class EnqueueOptions(TypedDict, total=False):
         tags: words to find it by.
         secret: names of arguments, like `("password", "card.number")`, that are left out of logs and records.
         correlation_id: written into each log line and event of the job.
+        after: jobs it waits for, from `enqueue` or by their ids; they must be there.
+        on_parent_failure: what becomes of it when one of those does not complete: it fails too (`fail`, the default),
+            it runs all the same once all have ended (`run`), it is cancelled (`cancel`), or it runs because of that
+            and is cancelled if all complete (`require`).
+        flow: id of the flow it belongs to; else that of its first parent.
     """
 
     id: str | None
@@ -64,6 +69,9 @@ class EnqueueOptions(TypedDict, total=False):
     tags: Sequence[str] | None
     secret: Sequence[str] | None
     correlation_id: str | None
+    after: Sequence[Any] | None
+    on_parent_failure: OnParentFailure | None
+    flow: str | None
 
 
 NAMES = tuple(EnqueueOptions.__annotations__)
@@ -94,7 +102,7 @@ class Requests:
         """
         if not isinstance(spec, JobSpec):
             raise InvalidJob("job", spec, "give what handler.job(...) returns, or a JobSpec")
-        options = self._merged(spec.options, over)
+        options = self.merged(spec.options, over)
         envelope = seal(spec, options, limit=self._limit)
         queue = options.queue or spec.queue
         id = options.id or new_id()
@@ -113,9 +121,11 @@ class Requests:
             key=options.key or "",
             durable=options.durable,
             **_unique(options.unique, spec),
+            **_flow(id, options),
         )
 
-    def _merged(self, base: JobOptions, over: JobOptions) -> JobOptions:
+    def merged(self, base: JobOptions, over: JobOptions) -> JobOptions:
+        """What is said of one job, checked: its own options with `over` on top."""
         last_base, last_over, last = self._last
         if base is last_base and over is last_over:
             return last
@@ -153,6 +163,8 @@ def said(given: Mapping[str, Any]) -> JobOptions:
         options["secret"] = tuple(options["secret"])
     if "backoff" in options:
         options["backoff"] = Backoff.of(options["backoff"])
+    if "after" in options:
+        options["after"] = _parents(options["after"])
     if "unique" in options:
         options["unique"] = Unique.of(options["unique"])
     made = JobOptions(**options)
@@ -162,6 +174,18 @@ def said(given: Mapping[str, Any]) -> JobOptions:
     if made.at is not None and not isinstance(made.at, datetime):
         raise InvalidArgument("at", made.at, "give a datetime with a time zone")
     return made
+
+
+def _parents(given: Any) -> tuple[JobRef | str, ...]:
+    """Jobs as they are named with `after`: handles, references or ids; the first of each."""
+    listed = given if isinstance(given, (list, tuple)) else [given]
+    named = [
+        one if isinstance(one, str) else JobRef(getattr(one, "queue", ""), getattr(one, "id", "")) for one in listed
+    ]
+    for value, name in zip(listed, named, strict=True):
+        if not ID.fullmatch(name if isinstance(name, str) else name.id):
+            raise InvalidArgument("after", value, "give a list of jobs from enqueue, or of their ids")
+    return tuple(dict.fromkeys(named))
 
 
 def _check_correlation(value: object) -> None:
@@ -183,6 +207,17 @@ def _unique(unique: Unique | Literal[False] | None, spec: JobSpec[Any]) -> dict[
         "quiet_ms": _ms("unique.debounce", unique.debounce),
         "latest_ms": _ms("unique.max_wait", unique.max_wait),
     }
+
+
+def _flow(id: str, options: JobOptions) -> dict[str, Any]:
+    """What a job of a flow says about that in Redis."""
+    if not options.after:
+        return {"flow": options.flow or ""}
+    parents = tuple(dict.fromkeys(one for one in options.after if isinstance(one, JobRef)))
+    if any(parent.id == id for parent in parents):
+        raise InvalidArgument("after", id, "is the job itself; it would wait for ever")
+    policy = options.on_parent_failure or "fail"
+    return {"flow": options.flow or parents[0].id, "after": parents, "policy": "" if policy == "fail" else policy}
 
 
 def _ms(name: str, value: float | timedelta | None) -> int | None:

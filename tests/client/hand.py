@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from typing import Any
 
@@ -10,6 +11,7 @@ import msgspec
 from heavylift.decide import Settlement
 from heavylift.job import AttemptRecord, ClaimedJob, Progress, Reason, State
 from heavylift.store.connection import Connection
+from heavylift.store.handover import hand_over
 from heavylift.store.jobs import Jobs, ProgressItem, SettleItem
 from heavylift.store.target import Target
 
@@ -52,7 +54,18 @@ class Hand:
     def settle(self, job: ClaimedJob, settlement: Settlement, cause: str, **about: Any) -> None:
         record = AttemptRecord(job.counters.starts, self.name, 1, 2, cause, **about)
         item = SettleItem(job.id, job.token, settlement, record)
-        assert self.connection.ask(self.jobs.settle(job.queue, self.name, next(self._numbers), [item])) == ["ok"]
+        (answer,) = self.connection.ask(self.jobs.settle(job.queue, self.name, next(self._numbers), [item]))
+        assert answer in ("ok", "outbox")
+        if answer == "outbox":
+            self.hand_over(job.queue)
+
+    def hand_over(self, queue: str) -> None:
+        """Tell the children of what has ended in the queue."""
+        trip = hand_over(self.jobs, [queue])
+        calls = next(trip)
+        with contextlib.suppress(StopIteration):
+            while True:
+                calls = trip.send(self.connection.round_trip(calls))
 
     def progress(self, job: ClaimedJob, fraction: float) -> None:
         item = ProgressItem(job.id, job.token, msgspec.json.encode(Progress(fraction)), None)

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from heavylift.client import AsyncJob
+from heavylift.client import AsyncFlow, AsyncJob
 
 
 class Loop:
@@ -38,10 +38,11 @@ class OnLoop:
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._inner, name)
         if not callable(found):
-            return found
+            return self._wrapped(found)
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            answer = found(*(arg._inner if isinstance(arg, OnLoop) else arg for arg in args), **kwargs)
+            plain = {name: _plain(value) for name, value in kwargs.items()}
+            answer = found(*map(_plain, args), **plain)
             if inspect.isasyncgen(answer):
                 return self._each(answer)
             return self._wrapped(self._loop.run(answer) if inspect.isawaitable(answer) else answer)
@@ -65,6 +66,13 @@ class OnLoop:
             self._loop.run(events.aclose())
 
     def _wrapped(self, answer: Any) -> Any:
-        if isinstance(answer, AsyncJob):
+        if isinstance(answer, (AsyncJob, AsyncFlow)):
             return OnLoop(answer, self._loop)
         return [self._wrapped(one) for one in answer] if isinstance(answer, list) else answer
+
+
+def _plain(value: Any) -> Any:
+    """What a test gives back to the client, without its wrapping."""
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return value._inner if isinstance(value, OnLoop) else value

@@ -117,3 +117,33 @@ leak_there = handler(queue="heavy", lane="cpu", name="leak_there", secret=("pass
 @handler(queue="light")
 def leaky(password: str) -> None:
     raise ValueError(f"no secret of its own: {password}")
+
+
+@handler(queue="light")
+def add_up(ctx: Context) -> list[int]:
+    return [one.result for one in ctx.parents]
+
+
+@handler(queue="light")
+async def add_up_later(ctx: Context) -> list[int]:
+    return [one.result for one in await ctx.parents]
+
+
+@handler(lane="cpu", queue="heavy")
+def add_up_heavily(ctx: Context) -> list[str | None]:
+    return [one.result if one.completed else one.state for one in ctx.parents]
+
+
+@handler(queue="light", retries=0)
+def fall() -> None:
+    raise ValueError("fallen")
+
+
+@handler(queue="light")
+def say_much(size: int) -> str:
+    return "x" * size
+
+
+@handler(queue="light")
+def count_said(ctx: Context) -> list[int]:
+    return [len(one.result) for one in ctx.parents]

@@ -2,7 +2,8 @@
 
 from heavylift.client.async_client import AsyncClient
 from heavylift.client.client import Client
+from heavylift.client.flowhandle import AsyncFlow, Flow
 from heavylift.client.handle import AsyncJob, Job
 from heavylift.request import EnqueueOptions
 
-__all__ = ["AsyncClient", "AsyncJob", "Client", "EnqueueOptions", "Job"]
+__all__ = ["AsyncClient", "AsyncFlow", "AsyncJob", "Client", "EnqueueOptions", "Flow", "Job"]

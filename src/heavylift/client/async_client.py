@@ -8,12 +8,14 @@ from typing import Any, TypeVar, Unpack
 
 from heavylift.client.async_session import AsyncSessions
 from heavylift.client.base import PATIENCE, Base
+from heavylift.client.flowhandle import AsyncFlow
 from heavylift.client.handle import AsyncJob
 from heavylift.client.operations import HowCancelled
 from heavylift.client.producing import Placed
 from heavylift.client.repairing import Which
 from heavylift.errors import NotAllEnqueued, NotDurable
 from heavylift.event import Event
+from heavylift.flow import FlowSpec
 from heavylift.job import JobRecord, JobSpec
 from heavylift.request import EnqueueOptions
 from heavylift.settings import Settings
@@ -46,6 +48,16 @@ class AsyncClient(Base):
             some.jobs = [one and self._job(one, spec) for one, spec in zip(some.jobs, specs, strict=True)]
             raise
         return [self._job(one, spec) for one, spec in zip(placed, specs, strict=True)]
+
+    async def enqueue_flow(self, flow: FlowSpec, /, **options: Unpack[EnqueueOptions]) -> AsyncFlow:
+        """As `Client.enqueue_flow`."""
+        id, placed = await self.shell.run(self.putting.enqueue_flow(flow, options))
+        jobs = [self._job(one, node.spec) for one, node in zip(placed, flow.nodes, strict=True)]
+        return AsyncFlow(self.shell, self.flows, id, jobs)
+
+    def flow(self, id: str) -> AsyncFlow:
+        """As `Client.flow`."""
+        return AsyncFlow(self.shell, self.flows, id)
 
     async def job(self, id: str, queue: str | None = None) -> AsyncJob[Any]:
         """As `Client.job`."""

@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import cast
 
 from heavylift.client.effects import Effects
+from heavylift.client.flows import Flows
+from heavylift.client.linking import Linking
 from heavylift.client.operations import Operations
 from heavylift.client.overview import Overview
 from heavylift.client.producing import Producing
@@ -26,7 +28,8 @@ class Base:
     Attributes:
         settings: what it was made with.
         place: where Redis is.
-        plans: what it can do with jobs and queues; `putting`, `repairing`, `effects` and `overview` have the rest.
+        plans: what it can do with jobs and queues; `putting`, `flows`, `repairing`, `effects` and `overview` have the
+            rest.
     """
 
     def __init__(self, url: str | None = None, *, settings: Settings | None = None, patience: float = PATIENCE) -> None:
@@ -38,7 +41,9 @@ class Base:
         self.place = Place(settings)
         self.plans = Operations(Jobs(settings.prefix, self.place.scripts()), patience, settings.poll)
         durable = cast(Durable, settings.durable)
-        self.putting = Producing(self.plans, Requests(settings.max_payload), durable, settings.command_timeout / 2)
+        requests, wait = Requests(settings.max_payload), settings.command_timeout / 2
+        self.putting = Producing(self.plans, requests, Linking(self.plans), durable, wait)
+        self.flows = Flows(self.plans)
         self.repairing = Repairing(self.plans)
         self.overview = Overview(self.plans)
         self.effects = Effects(self.plans)

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, TypeVar, Unpack
 
 from heavylift.client.base import PATIENCE, Base
+from heavylift.client.flowhandle import Flow
 from heavylift.client.handle import Job
 from heavylift.client.operations import HowCancelled
 from heavylift.client.producing import Placed
@@ -18,6 +19,7 @@ from heavylift.client.repairing import Which
 from heavylift.client.session import Sessions
 from heavylift.errors import NotAllEnqueued, NotDurable
 from heavylift.event import Event
+from heavylift.flow import FlowSpec
 from heavylift.job import JobRecord, JobSpec
 from heavylift.request import EnqueueOptions
 from heavylift.settings import Settings
@@ -78,6 +80,26 @@ class Client(Base):
             some.jobs = [one and self._job(one, spec) for one, spec in zip(some.jobs, specs, strict=True)]
             raise
         return [self._job(one, spec) for one, spec in zip(placed, specs, strict=True)]
+
+    def enqueue_flow(self, flow: FlowSpec, /, **options: Unpack[EnqueueOptions]) -> Flow:
+        """Put a flow in: `client.enqueue_flow(chain(fetch.job(url), shrink.job(800)))`.
+
+        Args:
+            flow: from `chain`, `group` or `batch`.
+            options: for each of its jobs, as for `enqueue`; but `id` is the flow's, from which those of its jobs are
+                made. What is there already is left as it is, so it does no harm to enqueue a flow again.
+
+        Raises:
+            InvalidArgument: an option will not do, or the arguments of a job. Nothing was sent.
+            NotAllEnqueued: some are in and some are not; enqueue it again under the same id.
+        """
+        id, placed = self.shell.run(self.putting.enqueue_flow(flow, options))
+        jobs = [self._job(one, node.spec) for one, node in zip(placed, flow.nodes, strict=True)]
+        return Flow(self.shell, self.flows, id, jobs)
+
+    def flow(self, id: str) -> Flow:
+        """The flow of an id: `Job.record().flow` says which one a job is in. Redis is not asked, here."""
+        return Flow(self.shell, self.flows, id)
 
     # --- jobs -------------------------------------------------------------------------------------------
 

@@ -6,11 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
+from heavylift.client.linking import Linking
 from heavylift.client.operations import Operations
 from heavylift.client.plan import Plan, ask_all, or_raise
 from heavylift.errors import InvalidArgument, NotAllEnqueued, NotDurable, ServerUnsupported, StoreError
+from heavylift.flow import FlowSpec
 from heavylift.job import JobSpec, new_id
-from heavylift.options import Durable
+from heavylift.options import Durable, JobOptions, JobRef, check_options
 from heavylift.request import Requests, said
 from heavylift.store.call import Call, Confirmed
 from heavylift.store.durable import confirmed, lacking
@@ -51,12 +55,16 @@ class Producing:
     Args:
         operations: the other plans, whose verbs and patience are used.
         requests: makes storable jobs.
+        linking: ties them to those that they wait for.
         durable: what holds for jobs that do not say.
         wait: seconds to wait until they are kept, at most.
     """
 
-    def __init__(self, operations: Operations, requests: Requests, durable: Durable, wait: float) -> None:
+    def __init__(
+        self, operations: Operations, requests: Requests, linking: Linking, durable: Durable, wait: float
+    ) -> None:
         self._operations = operations
+        self._linking = linking
         self._requests = requests
         self._durable: Durable = durable
         self._wait_ms = round(wait * 1000)
@@ -66,11 +74,15 @@ class Producing:
 
         Raises:
             InvalidArgument: the request will not do; nothing was sent.
+            JobNotFound: a job it should wait for is not there.
             ServerUnsupported: the server cannot tell whether it is kept as asked for; nothing was enqueued.
             NotDurable: it is in, and not known to be kept as asked for.
             ServerFull, Unavailable, StoreError: Redis did not take it.
         """
-        queue, job = self._requests.make(spec, said(options))
+        over = said(options)
+        if over.after or (isinstance(spec, JobSpec) and spec.options.after):
+            return (yield from self._enqueue_all([(spec, over)]))[0]
+        queue, job = self._requests.make(spec, over)
         durable = job.durable or self._durable
         if durable != "fast":
             yield from self._check([(queue, durable)])
@@ -92,7 +104,54 @@ class Producing:
         if options.get("id") is not None:
             raise InvalidArgument("id", options["id"], "is for one job; give each JobSpec its own")
         over = said(options)
-        made = [self._requests.make(spec, over) for spec in specs]
+        return (yield from self._enqueue_all([(spec, over) for spec in specs]))
+
+    def enqueue_flow(self, flow: FlowSpec, options: Mapping[str, Any]) -> Plan[tuple[str, list[Placed]]]:
+        """Put all jobs of a flow in; its id, and they. Their ids are made from it: done again, it changes nothing.
+
+        Raises:
+            InvalidArgument, NotAllEnqueued, StoreError: as `enqueue_many`.
+        """
+        if not isinstance(flow, FlowSpec):
+            raise InvalidArgument("flow", flow, "give what chain, group or batch return")
+        if wrong := {"flow", "after", "unique", "on_parent_failure"} & options.keys():
+            name = min(wrong)
+            raise InvalidArgument(name, options[name], "is not for a whole flow")
+        over = said(options)
+        id = over.id or new_id()
+        over = msgspec.structs.replace(over, flow=id)
+        check_options(over)
+        made: list[tuple[str, NewJob]] = []
+        for place, node in enumerate(flow.nodes):
+            own = node.spec.options
+            mine = msgspec.structs.replace(
+                over,
+                id=own.id or f"{id}.{place:06}",
+                unique=False,
+                after=tuple(JobRef(made[parent][0], made[parent][1].id) for parent in node.after),
+                on_parent_failure=own.on_parent_failure or node.on_parent_failure,
+            )
+            made.append(self._requests.make(node.spec, mine))
+        return id, (yield from self._put(made))
+
+    def _enqueue_all(self, specs: Sequence[tuple[JobSpec[Any], JobOptions]]) -> Plan[list[Placed]]:
+        """Find the parents of each, make all, and put them in."""
+        found: dict[tuple[tuple[JobRef | str, ...], str | None], JobOptions] = {}
+        made: list[tuple[str, NewJob]] = []
+        for spec, over in specs:
+            wanted = over
+            if over.after or (isinstance(spec, JobSpec) and spec.options.after):
+                options = self._requests.merged(spec.options, over)
+                key = options.after, options.flow
+                if key not in found:
+                    found[key] = yield from self._linking.resolved(options)
+                known = found[key]
+                wanted = msgspec.structs.replace(over, after=known.after, flow=known.flow)
+            made.append(self._requests.make(spec, wanted))
+        return (yield from self._put(made))
+
+    def _put(self, made: Sequence[tuple[str, NewJob]]) -> Plan[list[Placed]]:
+        """Send what was made, and link it once all of it is there."""
         placed: list[Placed | None] = [None] * len(made)
         errors: dict[int, StoreError] = {}
         trouble: StoreError | None = None
@@ -104,6 +163,8 @@ class Producing:
             else:  # nothing more is sent after the first trouble: it would most likely meet the same
                 errors.update((place, trouble) for batch in window for place in batch.places)
         if trouble is None:
+            mine = [one for one, there in zip(made, placed, strict=True) if there and there.id == one[1].id]
+            yield from self._linking.link(mine)
             whole = [one for one in placed if one is not None]
             _raise_if_unsure(whole)
             return whole
@@ -115,6 +176,7 @@ class Producing:
         self, window: Sequence[_Batch], placed: list[Placed | None], errors: dict[int, StoreError]
     ) -> Plan[StoreError | None]:
         """Send some batches together and note what became of each job; the first error, if there was one."""
+        yield from self._linking.stage((batch.queue, job) for batch in window for job in batch.jobs)
         calls: list[Call[Any]] = [self._call(batch.queue, batch.jobs, batch.durable) for batch in window]
         answers = yield from self._operations.ask_naming(calls, {batch.queue for batch in window})
         for batch, answer in zip(window, answers, strict=True):

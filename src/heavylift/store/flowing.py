@@ -178,6 +178,19 @@ class Flowing(Verbs):
 
         return self._plain(parse, "ZRANGE", self.keys(queue).pending(id), 0, count - 1)
 
+    def result(self, queue: str, id: str) -> Call[bytes | None]:
+        """JSON of what a job returned; None if it is not kept, or has none."""
+        return self._plain(lambda reply: reply, "HGET", self.keys(queue).job(id), "result")
+
+    def place(self, job: JobRef) -> Call[str | None]:
+        """The flow a job is in, "" for none; None if there is no such job."""
+
+        def parse(reply: Any) -> str | None:
+            state, flow = reply
+            return None if state is None else (flow or b"").decode()
+
+        return self._plain(parse, "HMGET", self.keys(job.queue).job(job.id), "state", "flow")
+
     def parents(self, queue: str, id: str, cursor: int = 0) -> Call[tuple[int, list[ParentEnd]]]:
         """Some of a job's parents, and the cursor to ask on with, 0 after the last."""
 

@@ -1,0 +1,142 @@
+"""Flows, as plans: all jobs of one flow, wherever they are; cancelling and retrying them; waiting for the end."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from heavylift.client.linking import travel
+from heavylift.client.operations import AT_ONCE, OUTAGE, Operations
+from heavylift.client.plan import Plan, ask, ask_all, or_raise
+from heavylift.client.watching import listen_until
+from heavylift.errors import InvalidArgument, JobNotFound, ResultTimeout
+from heavylift.job import State
+from heavylift.options import ID
+from heavylift.store.call import Call
+from heavylift.store.flowing import MOST_LISTED, FlowJob
+from heavylift.store.glance import ending
+from heavylift.store.handover import hand_over, look_after
+
+BY_PARENTS = ("parent_failed", "parents_completed")
+"""Reasons that say: see the parents."""
+
+ORDER = (State.BLOCKED, State.DELAYED, State.WAITING, State.ACTIVE)
+"""In which to cancel: whoever waits goes before what it waits for."""
+
+
+class Flows:
+    """Plans for whole flows.
+
+    Args:
+        operations: the other plans, whose verbs and patience are used.
+    """
+
+    def __init__(self, operations: Operations) -> None:
+        self._operations = operations
+        self._jobs = operations.jobs
+        self._patience = operations.patience
+
+    def check(self, id: str) -> str:
+        """The id of a flow, if it can be one."""
+        if not isinstance(id, str) or not ID.fullmatch(id):
+            raise InvalidArgument("flow", id, "use 1 to 200 letters, digits and _ . : @ -")
+        return id
+
+    def jobs(self, id: str) -> Plan[list[FlowJob]]:
+        """All jobs of a flow that are kept, by their ids.
+
+        Raises:
+            JobNotFound: there are none (any more).
+        """
+        found: list[FlowJob] = []
+        for queue in (yield from self._operations.queues()):
+            offset, total = 0, 1
+            while offset < total:
+                page = yield from ask(self._jobs.flow(queue, id, offset), self._patience)
+                found += page.jobs
+                offset, total = offset + MOST_LISTED, page.total
+        if not found:
+            raise JobNotFound(f"no job of a flow {id} (any more)")
+        return sorted(found, key=lambda job: job.id)
+
+    def counts(self, id: str) -> Plan[dict[State, int]]:
+        """How many of a flow's jobs are in each state; states without any are left out."""
+        counts: dict[State, int] = defaultdict(int)
+        for job in (yield from self.jobs(id)):
+            counts[job.state] += 1
+        return {state: counts[state] for state in State if state in counts}
+
+    def cancel(self, id: str) -> Plan[int]:
+        """Cancel all jobs of a flow that have not ended. How many it were; running ones are asked to stop."""
+        jobs = yield from self.jobs(id)
+        cancelled = 0
+        for state in ORDER:
+            calls = [self._jobs.cancel(job.queue, job.id) for job in jobs if job.state is state]
+            replies = yield from self._in_parts(calls)
+            cancelled += sum(1 for reply in replies if reply and reply.how != "ended")
+        yield from travel(hand_over(self._jobs, sorted({job.queue for job in jobs})), self._patience)
+        return cancelled
+
+    def retry(self, id: str) -> Plan[int]:
+        """Give all jobs of a flow that did not complete another life. How many it were."""
+        by_queue: dict[str, list[str]] = defaultdict(list)
+        for job in (yield from self.jobs(id)):
+            if job.state in (State.FAILED, State.CANCELLED):
+                by_queue[job.queue].append(job.id)
+        revived = 0
+        for queue, ids in by_queue.items():
+            parts = [ids[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE)]
+            revived += sum((yield from self._in_parts([self._jobs.revive(queue, some) for some in parts])))
+        for queue in by_queue:
+            yield from travel(look_after(self._jobs, queue), self._patience)
+        return revived
+
+    def wait(self, id: str, timeout: float | None) -> Plan[list[FlowJob]]:
+        """All jobs of a flow, once they have ended.
+
+        Raises:
+            ResultTimeout: they had not in time.
+        """
+        end = None if timeout is None else time.monotonic() + timeout
+        while True:
+            jobs = yield from self.jobs(id)
+            going = [job for job in jobs if not job.state.ended]
+            if not going:
+                return jobs
+            one = next((job for job in reversed(going) if job.last), going[-1])
+            look: Callable[[], Plan[bool | None]] = partial(self._ended, one, end)
+            ended = yield from look()
+            if ended is None and (end is None or time.monotonic() < end):
+                channel = self._jobs.keys(one.queue).event_channel(one.id)
+                ended = yield from listen_until([channel], look, self._operations.reread, end)
+            if ended is None:
+                raise ResultTimeout(f"flow {id}: {len(going)} jobs had not ended after {timeout:g} s; it goes on")
+
+    def result(self, id: str, timeout: float | None) -> Plan[Any]:
+        """What the last job of a flow returned; a list of it where nothing waits for several.
+
+        Raises:
+            JobFailed, JobCancelled: the first job that did not complete by itself. ResultTimeout: as `wait`.
+        """
+        jobs = yield from self.wait(id, timeout)
+        culprits = [job for job in jobs if job.state is not State.COMPLETED and job.reason not in BY_PARENTS]
+        wanted = culprits[:1] or [job for job in jobs if job.last and job.reason not in BY_PARENTS]
+        results: list[Any] = []
+        for job in wanted:
+            results += [(yield from self._operations.result(job.queue, job.id, Any, 0))]
+        return results[0] if len(results) == 1 else results
+
+    def _ended(self, job: FlowJob, end: float | None) -> Plan[bool | None]:
+        patience = OUTAGE if end is None else max(0.0, end - time.monotonic())
+        found = yield from ask(ending(self._jobs.keys(job.queue), job.id), patience)
+        return True if found is None or found.state.ended else None
+
+    def _in_parts(self, calls: Sequence[Call[Any]]) -> Plan[list[Any]]:
+        answers: list[Any] = []
+        for start in range(0, len(calls), AT_ONCE):
+            some = yield from ask_all(calls[start : start + AT_ONCE], self._patience)
+            answers += [or_raise(answer) for answer in some]
+        return answers

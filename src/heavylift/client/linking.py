@@ -1,0 +1,93 @@
+"""Jobs that wait for others, as their producers see to it: parents are noted before, children linked after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from heavylift.client.operations import Operations
+from heavylift.client.plan import Plan, ask_all, or_raise
+from heavylift.errors import JobNotFound
+from heavylift.job import new_id
+from heavylift.options import JobOptions, JobRef
+from heavylift.store.call import Call
+from heavylift.store.flowing import Link, Waiting, staged
+from heavylift.store.handover import Trip, link
+from heavylift.store.jobs import NewJob
+
+T = TypeVar("T")
+
+AT_ONCE = 500
+"""Small calls sent together."""
+
+
+def travel(trip: Trip[T], patience: float) -> Plan[T]:
+    """Carry out a trip of the store."""
+    try:
+        calls = next(trip)
+        while True:
+            calls = trip.send((yield from ask_all(calls, patience)))
+    except StopIteration as end:
+        value: T = end.value
+        return value
+
+
+class Linking:
+    """Plans that tie jobs to each other.
+
+    Args:
+        operations: the other plans, whose verbs and patience are used.
+    """
+
+    def __init__(self, operations: Operations) -> None:
+        self._operations = operations
+        self._jobs = operations.jobs
+        self._patience = operations.patience
+
+    def resolved(self, options: JobOptions) -> Plan[JobOptions]:
+        """The options with the queues of all parents found, and the flow named.
+
+        Raises:
+            JobNotFound: one of the parents is not there (any more).
+        """
+        parents: list[JobRef] = []
+        for one in options.after:
+            queue = (yield from self._operations.find(one, None)) if isinstance(one, str) else one.queue
+            parents.append(one if isinstance(one, JobRef) else JobRef(queue, one))
+        flows: list[str] = []
+        for start in range(0, len(parents), AT_ONCE):
+            some = parents[start : start + AT_ONCE]
+            answers = yield from ask_all([self._jobs.place(parent) for parent in some], self._patience)
+            for parent, answer in zip(some, answers, strict=True):
+                if (flow := or_raise(answer)) is None:
+                    raise JobNotFound(f"after: no job {parent.id} in queue {parent.queue} (any more)")
+                flows.append(flow)
+        named = options.flow or flows[0] or parents[0].id
+        return msgspec.structs.replace(options, after=tuple(parents), flow=named)
+
+    def stage(self, jobs: Iterable[tuple[str, NewJob]]) -> Plan[None]:
+        """Note the parents of jobs that will be enqueued next."""
+        by_queue: dict[str, list[Waiting]] = {}
+        for queue, job in jobs:
+            if job.after:
+                by_queue.setdefault(queue, []).append(Waiting(job.id, job.after))
+        nonce = new_id()
+        calls: list[Call[Any]] = []
+        for queue, mine in by_queue.items():
+            calls += [self._jobs.stage(queue, run, nonce) for run in staged(mine)]
+        for answer in (yield from self._in_parts(calls)):
+            or_raise(answer)
+
+    def link(self, jobs: Iterable[tuple[str, NewJob]]) -> Plan[None]:
+        """Have parents tell these jobs how they end. What is missed here, a janitor makes up for."""
+        links = [Link(parent, JobRef(queue, job.id), 0, job.flow) for queue, job in jobs for parent in job.after]
+        for start in range(0, len(links), AT_ONCE * 10):
+            yield from travel(link(self._jobs, links[start : start + AT_ONCE * 10]), self._patience)
+
+    def _in_parts(self, calls: Sequence[Call[Any]]) -> Plan[list[Any]]:
+        answers: list[Any] = []
+        for start in range(0, len(calls), 20):
+            answers += yield from ask_all(calls[start : start + 20], self._patience)
+        return answers
