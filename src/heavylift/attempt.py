@@ -40,8 +40,8 @@ from heavylift.outcome import (
     TimedOut,
     UnknownHandler,
 )
-from heavylift.redaction import SILENT, Hush
 from heavylift.parents import Parents
+from heavylift.redaction import SILENT, Hush
 
 
 class Start(msgspec.Struct, frozen=True):
