@@ -87,8 +87,9 @@ def test_a_producer_loads_handlers_without_their_worker(tmp_path: Path) -> None:
 
 
 def test_every_public_name_is_there() -> None:
-    for name in heavylift.__all__:
+    for name in set(heavylift.__all__) - {"Secret"}:
         assert getattr(heavylift, name).__name__ == name
+    assert heavylift.Secret[str].__metadata__, "an alias, which has no name of its own"
     assert set(heavylift.__all__) <= set(dir(heavylift))
 
 

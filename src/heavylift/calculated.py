@@ -42,7 +42,11 @@ def calculated(option: str, fn: Callable[..., Any], parameters: Sequence[Paramet
     try:
         said = fn(**{name: values[name] for name in wanted if name in values})
     except Exception as wrong:
-        raise InvalidJob(option, place_of(fn), f"the function of the handler failed ({wrong!r})") from wrong
+        raise InvalidJob(
+            option, place_of(fn), f"the function of the handler failed ({type(wrong).__name__})"
+        ) from wrong
     if not isinstance(said, str) or not said:
-        raise InvalidJob(option, said, f"the function {place_of(fn)} must give a string")
+        raise InvalidJob(
+            option, type(said).__name__, f"the function {place_of(fn)} must give a string that is not empty"
+        )
     return said

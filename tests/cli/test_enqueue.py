@@ -172,3 +172,10 @@ def test_a_secret_is_shown_nowhere(project: Project) -> None:
     shown = [done.stdout, *(project.run(*words).stdout for words in (["job", "mine"], ["job", "mine", "--json"]))]
     assert not any("Hunter2" in text for text in shown)
     assert args_of(project, "mine") == {"text": "[secret]"}
+
+
+def test_a_server_that_cannot_tell_what_is_on_disk_is_refused(project: Project) -> None:
+    done = project.run("enqueue", "echo", "one", "--durable", "fsync", "--id", "mine")
+    assert done.returncode != 0
+    assert "durable='fsync' needs" in done.stderr
+    assert project.run("job", "mine").returncode != 0

@@ -165,7 +165,8 @@ class Client(Base):
         """Put dead letters back in line with fresh counters: those named, or all of a queue, reason or handler.
 
         Returns:
-            how many it were; one that is not in the dead letters is left as it is.
+            how many it were; one that is not in the dead letters is left as it is, and so is one that is to be unique
+            while another like it is there.
 
         Raises:
             JobNotFound: one of the ids is in no queue.
