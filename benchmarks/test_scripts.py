@@ -22,6 +22,7 @@ from heavylift.store.connection import Connection, Target
 from heavylift.store.jobs import Jobs, NewJob, SettleItem
 from heavylift.store.scripts import Scripts
 from tests.servers import Server
+from tests.store.loads import LARGE, SMALL, Load
 
 PER_CALL = 50
 ROUNDS = 40
@@ -110,3 +111,16 @@ def test_cost_is_flat(benchmark: BenchmarkFixture, server: Server, connection: C
     benchmark.extra_info["redis_us_per_job"] = {str(waiting): cost for waiting, cost in costs.items()}
     for verb in ("claim", "settle"):
         assert costs[100_000][verb] <= costs[1_000][verb] * GROWTH, (verb, costs)
+
+
+@pytest.mark.parametrize("keys", [0, 10_000])
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+def test_every_verb_at_its_largest(
+    benchmark: BenchmarkFixture, server: Server, connection: Connection, size: int, keys: int
+) -> None:
+    """With 100,000 waiting: the 99th percentile and the worst of each verb, in ms of Redis' own time."""
+    load = Load(server, connection, waiting=100_000, keys=keys)
+    benchmark.pedantic(load.turn, args=(size,), rounds=ROUNDS)
+    for verb, took in load.ms.items():
+        benchmark.extra_info[f"{verb}_p99_ms"] = round(statistics.quantiles(took, n=100)[-1], 2)
+        benchmark.extra_info[f"{verb}_worst_ms"] = round(max(took), 2)

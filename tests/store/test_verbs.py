@@ -42,7 +42,7 @@ def test_batches_are_bounded_by_count_and_by_bytes() -> None:
         return [len(part) for part in batches([NewJob(f"{n}", b"x" * weight, "h") for n in range(count)])]
 
     assert sizes(250, 10) == [100, 100, 50]
-    assert sizes(5, 400_000) == [2, 2, 1]
+    assert sizes(5, 100_000) == [2, 2, 1]
     assert sizes(2, 3_000_000) == [1, 1]
     assert sizes(0, 1) == []
 

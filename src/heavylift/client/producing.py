@@ -22,7 +22,7 @@ from heavylift.store.jobs import Enqueued, NewJob, batches
 from heavylift.store.producing import BATCH_BYTES
 
 WINDOW_CALLS = 20
-WINDOW_BYTES = 4 * BATCH_BYTES
+WINDOW_BYTES = 16 * BATCH_BYTES
 """What one round trip carries at most when many jobs are enqueued."""
 
 

@@ -10,7 +10,7 @@ from heavylift.job import ClaimedJob, Counters
 from heavylift.store.call import Arg, Call
 from heavylift.store.verbs import Verbs, nothing, text
 
-CLAIM_BYTES = 1 << 20
+CLAIM_BYTES = 1 << 18
 
 _WIDTH = 4
 """Fields per job in a reply; see `lua/shared/give.lua`."""

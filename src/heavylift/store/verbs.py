@@ -11,7 +11,7 @@ from heavylift.store.scripts import Scripts
 
 T = TypeVar("T")
 
-BATCH_BYTES = 1 << 20
+BATCH_BYTES = 1 << 18
 """One call carries about this many bytes at most, so that no script holds Redis for long."""
 
 

@@ -245,7 +245,7 @@ class Drain:
 
     def _settle(self) -> None:
         for queue in self._settler.pending():
-            items = self._settler.take(queue, 100, 1 << 20)
+            items = self._settler.take(queue, 100, 1 << 18)
             written = self._connection.ask(self._jobs.settle(queue, self._worker, next(self._numbers), items))
             if "outbox" in written:
                 self._handover.filled(queue)

@@ -45,7 +45,7 @@ log = structlog.get_logger("heavylift")
 
 MOST_CLAIMED = 50
 MOST_SETTLED = 100
-MOST_BYTES = 1 << 20
+MOST_BYTES = 1 << 18
 """Bounds of one script call, so that no call holds Redis up for long."""
 
 REFUSED_PAUSE = 0.05
