@@ -7,7 +7,6 @@ can know whether it happened. Doubt is said, and never resolved by doing it agai
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from types import TracebackType
 from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
@@ -153,9 +152,11 @@ class Once(Generic[T]):
 
     async def __aenter__(self) -> Step[T]:
         """As `__enter__`."""
+        from asyncio import CancelledError  # loaded by whoever runs a loop
+
         try:
             return self._entered(await ask_async(self._reporter, self._begin))
-        except (asyncio.CancelledError, Unavailable):
+        except (CancelledError, Unavailable):
             self._give_back()
             raise
 

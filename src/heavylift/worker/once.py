@@ -15,7 +15,7 @@ from heavylift.worker.answering import Asker, Plan
 
 def begin(jobs: Jobs, asker: Asker, question: BeginOnce) -> Plan:
     """How the effect stands, and if it may be done, the note that it is being done."""
-    gone = ""
+    gone = job = ""
     for _ in range(5):
         (said,) = yield [
             jobs.once_begin(
@@ -36,8 +36,8 @@ def begin(jobs: Jobs, asker: Asker, question: BeginOnce) -> Plan:
             (live,) = yield [jobs.holds(said.queue, said.job, said.token)]
             if live:
                 return Standing("held", job=said.job)
-        gone = said.token
-    return Standing("held", job=said.job)  # it goes from hand to hand
+        gone, job = said.token, said.job
+    return Standing("held", job=job)  # it goes from hand to hand
 
 
 def done(jobs: Jobs, asker: Asker, question: DoneOnce) -> Plan:
