@@ -62,6 +62,8 @@ def _page(module: str, name: str, found: Any) -> str:
     lines = [f"# `{name}`", "", "```python", f"from {module} import {name}", "```", ""]
     if found.is_class:
         lines += _class(name, found)
+    elif found.is_attribute:
+        lines += [*_code(f"{name} = {found.value}"), *_docstring(found)]
     else:
         lines += _callable(name, found)
     lines += ["---", "", f"[All names](README.md) · defined in `{found.module.path}`"]

@@ -114,6 +114,14 @@ def test_an_unknown_handler_is_tried_and_then_a_dead_letter(jobs: Harness) -> No
     assert job.record().reason == "unknown_handler"
 
 
+def test_a_job_that_waits_for_another_is_run_after_it_in_the_same_drain(jobs: Harness) -> None:
+    parent = jobs.client.enqueue(send.job("ada"))
+    child = jobs.client.enqueue(which_process.job(), after=[parent])
+    assert child.state() == State.BLOCKED
+    assert jobs.drain() == Drained(completed=2)
+    assert child.state() == State.COMPLETED
+
+
 def test_an_endless_chain_is_given_up(jobs: Harness) -> None:
     jobs.client.enqueue_many([send.job("ada") for _ in range(12)])
     with pytest.raises(AssertionError, match="more than 5 attempts"):
