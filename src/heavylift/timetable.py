@@ -186,7 +186,7 @@ def timetable(value: Timetable | timedelta | str) -> Timetable:
 def _interval(text: str, parts: str) -> Every:
     said: dict[str, float] = {}
     for number, unit in _PART.findall(parts.lower()):
-        name = _UNITS.get(unit, unit if unit.endswith("s") else unit + "s")
+        name: str = _UNITS.get(unit) or (unit if unit.endswith("s") else unit + "s")
         if name not in _UNITS.values() or name in said:
             raise InvalidArgument("schedule", text, "give seconds, minutes, hours or days, each once: every 1h 30m")
         said[name] = float(number)
