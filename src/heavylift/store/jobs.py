@@ -7,9 +7,11 @@ from heavylift.store.claiming import Claiming, ClaimReply, ExtendReply
 from heavylift.store.effects import Begun, EffectRecord, Effects
 from heavylift.store.fleet import Fleet, WorkerSeen
 from heavylift.store.flowing import Flowing
+from heavylift.store.letters import Letter, LetterPage, Letters, Replayed
+from heavylift.store.moving import Moving, Reprioritized, Rescheduled
 from heavylift.store.producing import BATCH_BYTES, Enqueued, NewJob, Producing, batches
 from heavylift.store.reading import QueueCounts, Reading
-from heavylift.store.repairing import CancelReply, Removed, Repairing, Replayed, SweepReply
+from heavylift.store.repairing import CancelReply, Removed, Repairing, SweepReply
 from heavylift.store.settling import ProgressItem, SettleItem, Settling, Written
 
 __all__ = [
@@ -22,11 +24,15 @@ __all__ = [
     "Enqueued",
     "ExtendReply",
     "Jobs",
+    "Letter",
+    "LetterPage",
     "NewJob",
     "ProgressItem",
     "QueueCounts",
     "Removed",
     "Replayed",
+    "Reprioritized",
+    "Rescheduled",
     "SettleItem",
     "SweepReply",
     "WorkerSeen",
@@ -35,5 +41,5 @@ __all__ = [
 ]
 
 
-class Jobs(Producing, Claiming, Settling, Repairing, Reading, Flowing, Effects, Fleet):
+class Jobs(Producing, Claiming, Settling, Repairing, Letters, Moving, Reading, Flowing, Effects, Fleet):
     """Every verb there is. `Jobs(prefix, scripts)`; see the families for what each does."""

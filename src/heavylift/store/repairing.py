@@ -1,8 +1,7 @@
-"""Verbs of operators and of the janitor: cancel, promote, replay, remove, pause, limit, sweep."""
+"""Verbs of operators and of the janitor: cancel, remove, pause, limit, sweep."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -16,10 +15,6 @@ MOST = 1000
 
 Cancelled: TypeAlias = Literal["cancelled", "asked", "ended"]
 Removed: TypeAlias = Literal["removed", "active", "gone"]
-Replayed: TypeAlias = Literal["ok", "not_failed", "gone", "held"]
-"""`held`: another job holds its unique key, so that it stays where it is."""
-
-_REPLAYED: dict[int, Replayed] = {ord("o"): "ok", ord("n"): "not_failed", ord("g"): "gone", ord("h"): "held"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +45,7 @@ class SweepReply:
 
 
 class Repairing(Verbs):
-    """Cancel, promote, replay, remove, pause, resume, limit, sweep."""
+    """Cancel, remove, pause, resume, limit, sweep."""
 
     def cancel(self, queue: str, id: str) -> Call[CancelReply | None]:
         """Cancel a job, or ask the worker that runs it to stop. None: there is no such job."""
@@ -59,14 +54,6 @@ class Repairing(Verbs):
             return CancelReply(State(reply[0].decode()), reply[1].decode()) if reply else None
 
         return self._script("cancel", queue, parse, id=id)
-
-    def promote(self, queue: str, id: str) -> Call[bool]:
-        """Run a delayed job now. False: it is not delayed, or not there."""
-        return self._script("promote", queue, flag, id=id)
-
-    def replay(self, queue: str, ids: Sequence[str]) -> Call[list[Replayed]]:
-        """Put dead letters back in line, with fresh counters. One word per id; some hundred ids at most."""
-        return self._script("replay", queue, lambda reply: [_REPLAYED[letter] for letter in reply], ids)
 
     def remove(self, queue: str, id: str) -> Call[Removed]:
         """Delete a job and all that is kept of it. A running one is left alone."""

@@ -57,6 +57,13 @@ def _plan(settlement: Settlement) -> str:
     return f"{settlement.to} {counter} {round(settlement.delay * 1000)} {settlement.keep_rank:d} {reason}"
 
 
+def _cause(item: SettleItem) -> str:
+    record = item.record
+    if record is None:
+        return ""
+    return f"{record.cause} {record.fingerprint}" if item.settlement.reason else record.cause
+
+
 class Settling(Verbs):
     """Settle and progress."""
 
@@ -76,7 +83,7 @@ class Settling(Verbs):
                 item.id,
                 item.token,
                 _plan(item.settlement),
-                record.cause if record else "",
+                _cause(item),
                 item.settlement.result or b"",
                 _json.encode(record) if record else b"",
                 item.progress or b"",

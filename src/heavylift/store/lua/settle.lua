@@ -8,6 +8,7 @@
 -- args: worker:str number:int rest
 -- rest: per item  id  token  plan  cause  result  record  progress  checkpoint   ("" where there is none)
 --       plan "state counter delay keep_rank reason" ("-" where not said; delay in ms; keep_rank 0 | 1)
+--       cause one word; of a dead letter a second, the fingerprint of its error, if it has one
 -- reply: one letter per item: o (ok), h (ok, and the outbox has something for its children), s (stale token), g (gone)
 -- include: meta unique numbered lines wake ending
 
@@ -101,7 +102,12 @@ for i, name in ipairs(names) do
     if list then
       fields = { 'state', state, 'token', '', 'finished_at', now_text }
       if result ~= '' then also(fields, 'result', result) end
-      if plan.reason ~= '' then also(fields, 'reason', plan.reason) end
+      if plan.reason ~= '' then
+        local word, fingerprint = string.match(cause, '^(%S*) ?(%S*)')
+        also(fields, 'reason', plan.reason)
+        also(fields, 'cause', word)
+        if fingerprint ~= '' then also(fields, 'fingerprint', fingerprint) end
+      end
       also(list, now_text, id)
       also(purged, purge_time(state, job[4]), id)
       if job[6] then release(id, job[6]) end

@@ -6,19 +6,29 @@ local function held_by(said)
   return holder and holder.mode ~= 'w', not holder
 end
 
-local function relive(id, job)
+-- With another envelope, if one is given: then the first one is kept beside it.
+local function relive(id, job, envelope, nonce)
+  local name = job_key(id)
   withdraw(id, job)
   if job.unique and select(2, held_by(job.unique)) then
     take_unique(id, job.unique, integer(call('HGET', job_key(id), 'starts')) or 0)
   end
-  call('HDEL', job_key(id), 'attempts', 'crashes', 'interruptions', 'unknown', 'reason', 'finished_at', 'expires',
-    'cancel', 'progress', 'blame')
+  call('HDEL', name, 'attempts', 'crashes', 'interruptions', 'unknown', 'reason', 'cause', 'fingerprint', 'finished_at',
+    'expires', 'cancel', 'progress', 'blame', 'result')
+  if envelope then
+    if job.spec then call('HSETNX', name, 'original', job.spec) end
+    call('HSET', name, 'spec', envelope)
+  end
+  if envelope or job.state == 'completed' then call('HDEL', name, 'checkpoint') end
+  if nonce then call('HSET', name, 'replayed', nonce) end
   queue_up(id, job)
   job.state = 'waiting'
 end
 
 -- All of these that `may`; one letter per id: o (ok), n (it may not), g (gone), h (its unique key is another's).
-local function relive_all(ids, may)
+-- `envelopes`: for each of them, "" for its own; `nonce`: of this call, by which a repetition is known. Or neither.
+local function relive_all(ids, may, envelopes, nonce)
+  nonce = nonce ~= '' and nonce or nil
   read_meta()
   local jobs = survey(ids)
   if not jobs then
@@ -38,11 +48,11 @@ local function relive_all(ids, may)
     if not job then
       letters[i] = 'g'
     elseif not may(job) then
-      letters[i] = 'n'
+      letters[i] = nonce and call('HGET', job_key(id), 'replayed') == nonce and 'o' or 'n'
     elseif job.unique and held_by(job.unique) then
       letters[i] = 'h'
     else
-      relive(id, job)
+      relive(id, job, envelopes and envelopes[i] ~= '' and envelopes[i], nonce)
       letters[i] = 'o'
       waiting = waiting + 1
     end
