@@ -7,11 +7,11 @@ connection it uses and leaves open.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Any, Unpack
 
 from heavylift.client import AsyncClient, AsyncJob, Client, Job
 from heavylift.client.overview import QueueStatus, Status, WorkerStatus
-from heavylift.client.repairing import Which
+from heavylift.client.which import Which, WhichFailed
 from heavylift.event import Event
 from heavylift.job import JobRecord
 from heavylift.store.facts import ServerFacts
@@ -42,16 +42,10 @@ class Inspector:
         return self._client.job(id, queue).record()
 
     def failed(
-        self,
-        queue: str | None = None,
-        *,
-        reason: str | None = None,
-        handler: str | None = None,
-        offset: int = 0,
-        limit: int = 100,
+        self, queue: str | None = None, *, offset: int = 0, limit: int = 100, **which: Unpack[WhichFailed]
     ) -> list[JobRecord]:
         """As `Client.failed`."""
-        return self._client.failed(queue, reason=reason, handler=handler, offset=offset, limit=limit)
+        return self._client.failed(queue, offset=offset, limit=limit, **which)
 
     def watch(self, *jobs: Job[Any], queue: str | None = None, timeout: float | None = None) -> Iterator[Event]:
         """As `Client.watch`."""
@@ -73,16 +67,10 @@ class AsyncInspector:
         return await (await self._client.job(id, queue)).record()
 
     async def failed(
-        self,
-        queue: str | None = None,
-        *,
-        reason: str | None = None,
-        handler: str | None = None,
-        offset: int = 0,
-        limit: int = 100,
+        self, queue: str | None = None, *, offset: int = 0, limit: int = 100, **which: Unpack[WhichFailed]
     ) -> list[JobRecord]:
         """As `Inspector.failed`."""
-        return await self._client.shell.run(self._client.repairing.failed(Which(queue, reason, handler), offset, limit))
+        return await self._client.shell.run(self._client.repairing.failed(Which.of(queue, which), offset, limit))
 
     def watch(
         self, *jobs: AsyncJob[Any], queue: str | None = None, timeout: float | None = None

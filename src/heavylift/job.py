@@ -177,7 +177,11 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """All that is known about one job, as read at one moment. Times in ms since 1970, None if not yet."""
+    """All that is known about one job, as read at one moment. Times in ms since 1970, None if not yet.
+
+    Attributes:
+        original_args: the arguments it came with, if it was replayed with others.
+    """
 
     id: str
     queue: str
@@ -197,6 +201,7 @@ class JobRecord:
     reason: str | None = None
     attempts: Sequence[AttemptRecord] = ()
     cancel_requested: bool = False
+    original_args: Any = None
 
 
 def new_id() -> str:

@@ -75,6 +75,41 @@ def test_replaying_nothing_in_particular_is_refused(project: Project) -> None:
     assert project.run("failed", "replay").returncode == 2
 
 
+def test_dead_letters_are_counted_by_fault(project: Project) -> None:
+    id = failed_job(project)
+    (group,) = project.json("failed", "groups")
+    assert (group["count"], group["example"]["id"], len(group["name"]) > 4) == (1, id, True)
+    assert "ValueError: broken" in project.run("failed", "groups", "--by", "reason").stdout.replace("\n", " ")
+    assert [r["id"] for r in project.json("failed", "list", "--fingerprint", group["name"], "--text", "BROKEN")] == [id]
+    assert project.json("failed", "list", "--until", "2020-01-01") == []
+
+
+def test_dead_letters_are_purged_after_a_count(project: Project) -> None:
+    id = failed_job(project)
+    assert project.run("failed", "purge").returncode == 2
+    assert project.json("failed", "purge", "--reason", "exhausted", "--dry-run") == [{"found": 1}]
+    refused = project.run("failed", "purge", "--all")
+    assert (refused.returncode, "--yes" in refused.stderr) == (2, True)
+    assert state(project, id) == "failed"
+    assert project.json("failed", "purge", "--all", "--yes") == [{"purged": 1}]
+    assert project.json("failed") == []
+
+
+def test_a_job_gets_another_time_and_another_priority_and_another_life(project: Project) -> None:
+    id = enqueue(project, "echo", "one")
+    (moved,) = project.json("reschedule", id, "--delay", "100")
+    assert (moved["how"], moved["was"]) == ("rescheduled", "waiting")
+    assert state(project, id) == "delayed"
+    assert project.json("priority", id, "--to", "-2") == [
+        {"id": id, "how": "priority changed", "was": 0, "priority": -2}
+    ]
+    assert project.json("retry", id) == [{"id": id, "how": "not ended"}]
+    project.json("cancel", id)
+    assert "is cancelled" in project.run("reschedule", id, "--delay", "1").stdout
+    assert project.json("retry", id) == [{"id": id, "how": "retried"}]
+    assert state(project, id) == "waiting"
+
+
 def test_a_waiting_job_is_cancelled(project: Project) -> None:
     id = enqueue(project, "echo", "one")
     assert project.json("cancel", id) == [{"id": id, "how": "cancelled"}]

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from heavylift.errors import InvalidArgument, JobNotFound
+from heavylift.decide import Settlement
+from heavylift.errors import InvalidArgument, InvalidJob, JobNotFound, PayloadTooLarge
 from heavylift.job import JobSpec, Reason, State
 from tests.client.hand import Hand
 from tests.servers import Server
@@ -163,5 +165,141 @@ def test_a_job_that_fails_again_is_replayed_once(client: Any, hand: Hand) -> Non
 
 
 def test_replaying_everything_must_be_said(client: Any) -> None:
-    with pytest.raises(InvalidArgument, match="queue, reason or handler"):
+    with pytest.raises(InvalidArgument, match="by queue, reason"):
         client.replay()
+
+
+# --- what they have in common ---------------------------------------------------------------------------
+
+
+def test_dead_letters_are_chosen_by_cause_fingerprint_tag_and_text(client: Any, hand: Hand) -> None:
+    (disk,) = fail(client, hand, error="OSError", message="Disk full", fingerprint="aa11")
+    (other,) = fail(client, hand, error="ValueError", message="7", fingerprint="bb22")
+    tagged = client.enqueue(SPEC, tags=["night"])
+    hand.settle(hand.claim(), Settlement(State.FAILED, reason=Reason.POISON), "killed:SIGSEGV")
+
+    def ids(**which: Any) -> set[str]:
+        return {record.id for record in client.failed(**which)}
+
+    assert ids(fingerprint="aa11") == ids(fingerprint="aa") == ids(text="disk FULL") == {disk.id}
+    assert ids(cause="killed:SIGSEGV") == ids(tag="night") == {tagged.id}
+    assert ids(cause="error", text="valueerror: 7") == {other.id}
+    assert ids(since=datetime.now(UTC) + timedelta(hours=1)) == set()
+    assert ids(until=datetime.now(UTC) + timedelta(hours=1)) == {disk.id, other.id, tagged.id}
+    assert client.replay(fingerprint="bb22") == 1
+    assert ids() == {disk.id, tagged.id}
+
+
+@pytest.mark.parametrize("wrong", [{"tagg": "x"}, {"since": datetime(2024, 1, 1)}, {"text": 7}])
+def test_what_dead_letters_cannot_be_chosen_by_is_refused_by_name(client: Any, wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument, match=next(iter(wrong))):
+        client.failed(**wrong)
+
+
+def test_dead_letters_are_grouped_by_fault_the_largest_first_with_an_example(client: Any, hand: Hand) -> None:
+    for _ in range(2):  # more than fit one page
+        fail(client, hand, 125, error="OSError", message="disk full", fingerprint="aa11")
+    fail(client, hand, 3, error="ValueError", message="7", fingerprint="bb22", queue="other")
+    first, second = client.failed_groups()
+    assert (first.name, first.count, second.name, second.count) == ("aa11", 250, "bb22", 3)
+    assert first.first_at <= first.last_at
+    assert first.example.attempts[-1].message == "disk full"
+    assert [(group.name, group.count) for group in client.failed_groups("queue")] == [("default", 250), ("other", 3)]
+    assert [group.count for group in client.failed_groups("reason", "other")] == [3]
+    with pytest.raises(InvalidArgument, match="by"):
+        client.failed_groups("colour")
+
+
+def test_dead_letters_are_purged_by_what_they_have_in_common_after_a_count(client: Any, hand: Hand) -> None:
+    for _ in range(2):
+        fail(client, hand, 115)
+    (kept,) = fail(client, hand, reason=Reason.POISON)
+    pages: list[tuple[int, int]] = []
+    assert client.purge_failed(reason="exhausted", dry_run=True) == 230
+    assert len(client.failed(limit=1000)) == 231
+    assert client.purge_failed(reason="exhausted", on_page=lambda *page: pages.append(page)) == 230
+    assert [record.id for record in client.failed()] == [kept.id]
+    assert pages[-1] == (231, 231)
+    with pytest.raises(InvalidArgument, match="which"):
+        client.purge_failed()
+
+
+# --- single jobs ----------------------------------------------------------------------------------------
+
+
+def test_a_dead_letter_is_replayed_with_other_arguments_and_keeps_its_first(client: Any, hand: Hand) -> None:
+    job = client.enqueue(JobSpec("resize", {"n": 1}), timeout=7, tags=["a"])
+    hand.fail(hand.claim())
+    with pytest.raises(InvalidJob, match="another handler"):
+        job.replay(JobSpec("report", {"n": 2}))
+    assert job.state() is State.FAILED
+    assert job.replay({"n": 2})
+    record = job.record()
+    assert (record.args, record.original_args) == ({"n": 2}, {"n": 1})
+    assert (record.options.timeout, record.options.tags) == (7, ("a",))
+    hand.fail(hand.claim())
+    assert job.replay(JobSpec("resize", {"n": 3}))
+    assert (job.record().args, job.record().original_args) == ({"n": 3}, {"n": 1})
+
+
+def test_other_arguments_are_no_larger_than_those_of_a_new_job(make_client: Any, url: str, hand: Hand) -> None:
+    client = make_client(url, max_payload=100)
+    (job,) = fail(client, hand)
+    with pytest.raises(PayloadTooLarge):
+        job.replay({"text": "x" * 200})
+
+
+def test_a_job_that_completed_or_was_cancelled_runs_again_on_retry_alone(client: Any, hand: Hand) -> None:
+    job = client.enqueue(SPEC)
+    assert not job.retry()
+    hand.complete(hand.claim(), "first")
+    assert not job.replay()
+    assert job.retry()
+    assert job.record().result is None
+    hand.complete(hand.claim(), "second")
+    assert job.result(5) == "second"
+    cancelled = client.enqueue(SPEC)
+    cancelled.cancel()
+    assert cancelled.retry()
+    assert hand.claim().id == cancelled.id
+    with pytest.raises(JobNotFound):
+        client.job("nowhere", "default").retry()
+
+
+def test_a_job_is_rescheduled_there_and_back(client: Any, hand: Hand) -> None:
+    job = client.enqueue(SPEC)
+    later = datetime.now(UTC) + timedelta(hours=1)
+    moved = job.reschedule(at=later)
+    assert (moved.done, moved.was, moved.state) == (True, State.WAITING, State.DELAYED)
+    assert moved.due_at == pytest.approx(later.timestamp() * 1000, abs=1)
+    assert hand.claim_some("default", 1) == []
+    assert job.reschedule(delay=60).due_at < moved.due_at
+    back = job.reschedule(delay=0)
+    assert (back.was, back.state, back.due_at) == (State.DELAYED, State.WAITING, None)
+    claimed = hand.claim()
+    refused = job.reschedule(delay=5)
+    assert (refused.done, refused.was, refused.state) == (False, State.ACTIVE, State.ACTIVE)
+    hand.complete(claimed)
+    assert not job.reschedule(delay=5).done
+    with pytest.raises(InvalidArgument):
+        job.reschedule()
+    with pytest.raises(JobNotFound):
+        client.job("nowhere", "default").reschedule(delay=1)
+
+
+@pytest.mark.parametrize("limited", [False, True], ids=["one line", "lines by key"])
+def test_a_job_with_another_priority_goes_before_others(client: Any, hand: Hand, limited: bool) -> None:
+    if limited:
+        hand.connection.ask(hand.jobs.limit("default", 5, group="resize"))
+    first, second = client.enqueue(SPEC), client.enqueue(SPEC)
+    delayed = client.enqueue(SPEC, delay=60)
+    changed = second.reprioritize(-1)
+    assert (changed.done, changed.was, changed.priority) == (True, 0, -1)
+    assert delayed.reprioritize(-2).done
+    assert delayed.promote()
+    claimed = [hand.claim() for _ in range(3)]
+    assert [job.id for job in claimed] == [delayed.id, second.id, first.id]
+    refused = first.reprioritize(3)
+    assert (refused.done, refused.state, refused.priority) == (False, State.ACTIVE, 0)
+    with pytest.raises(InvalidArgument, match="priority"):
+        first.reprioritize(10**6)

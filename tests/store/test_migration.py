@@ -160,6 +160,10 @@ class Firing:
             lambda: self.ask(VERBS.cancel(QUEUE, among.choice(ids))),
             lambda: self.ask(VERBS.promote(QUEUE, among.choice(ids))),
             lambda: self.ask(VERBS.replay(QUEUE, among.sample(ids, 2))),
+            lambda: self.discard(among.sample(ids, 2)),
+            lambda: self.ask(VERBS.letters(QUEUE, whole=True)),
+            lambda: self.ask(VERBS.reschedule(QUEUE, among.choice(ids), among.choice([0, 5000]), relative=True)),
+            lambda: self.ask(VERBS.reprioritize(QUEUE, among.choice(ids), among.choice([-1, 0, 1]))),
             lambda: self.remove(among.choice(ids)),
             lambda: self.ask(VERBS.resume(QUEUE)),
             lambda: self.ask(VERBS.pass_on(QUEUE)),
@@ -209,6 +213,10 @@ class Firing:
     def remove(self, id: str) -> None:
         if self.ask(VERBS.remove(QUEUE, id)) == "removed":
             self.removed.add(id)
+
+    def discard(self, ids: list[str]) -> None:
+        words = self.ask(VERBS.discard(QUEUE, ids)) or ()
+        self.removed.update(id for id, word in zip(ids, words, strict=False) if word == "ok")
 
     def sweep(self) -> None:
         keep = {"keep_completed_ms": 10**9, "keep_failed_ms": 10**9, "most_completed": 1000, "most_failed": 1000}

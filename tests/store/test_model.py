@@ -24,7 +24,7 @@ from heavylift.errors import StoreError
 from heavylift.job import AttemptRecord, Reason, State
 from heavylift.store.call import Call
 from heavylift.store.connection import Connection, Target
-from heavylift.store.jobs import Jobs, NewJob, ProgressItem, SettleItem
+from heavylift.store.jobs import Jobs, Letter, NewJob, ProgressItem, SettleItem
 from heavylift.store.scripts import Scripts
 from tests.servers import Server
 from tests.store import census
@@ -316,12 +316,70 @@ class Store(RuleBasedStateMachine):
 
     @rule(ids=st.lists(IDS, min_size=1, max_size=4, unique=True))
     def replay(self, ids: list[str]) -> None:
-        for id, answer in zip(ids, self.connection.ask(self.verbs.replay(QUEUE, ids)), strict=True):
+        self.serial += 1
+        call = self.verbs.replay(QUEUE, ids, f"r{self.serial}")
+        answers = self.connection.ask(call)
+        assert self.unchanged(lambda: self.connection.ask(call)) == answers
+        for id, answer in zip(ids, answers, strict=True):
             job = self.jobs.get(id)
             assert answer == ("gone" if job is None else "ok" if job.state == "failed" else "not_failed")
             if job and job.state == "failed":
                 job.state, job.counts, job.cancel, job.expires, job.due = "waiting", {}, False, None, self.offset
                 self.stand(job)
+
+    @rule(ids=st.lists(IDS, min_size=1, max_size=3, unique=True))
+    def discard(self, ids: list[str]) -> None:
+        for id, answer in zip(ids, self.connection.ask(self.verbs.discard(QUEUE, ids)), strict=True):
+            job = self.jobs.get(id)
+            assert answer == ("gone" if job is None else "ok" if job.state == "failed" else "not_failed")
+            if answer == "ok":
+                del self.jobs[id]
+
+    @rule(newest=st.booleans(), count=st.integers(1, 3))
+    def letters(self, newest: bool, count: int) -> None:
+        """Page by page, each dead letter once, in order."""
+        found: list[Letter] = []
+        while True:
+            after = found[-1].mark if found else ""
+            page = self.connection.ask(self.verbs.letters(QUEUE, after, newest_first=newest, count=count))
+            assert page.total == len(self.of("failed"))
+            if not page.letters:
+                break
+            found += page.letters
+        order = [(letter.ended, letter.id) for letter in found]
+        assert order == sorted(set(order), reverse=newest)
+        assert {letter.id for letter in found} == {job.id for job in self.of("failed")}
+
+    @rule(id=IDS, ticks=st.sampled_from([0, 1, 4]))
+    def reschedule(self, id: str, ticks: int) -> None:
+        job, reply = (
+            self.jobs.get(id),
+            self.connection.ask(self.verbs.reschedule(QUEUE, id, ticks * TICK, relative=True)),
+        )
+        if job is None:
+            assert reply is None
+            return
+        assert reply is not None
+        assert (reply.was, reply.done) == (job.state, job.state in ("waiting", "delayed"))
+        if not reply.done or (job.state == "waiting" and not ticks):
+            assert reply.state == job.state
+            return
+        job.state, job.due = ("delayed", self.offset + ticks * TICK) if ticks else ("waiting", self.offset)
+        assert reply.state == job.state
+        self.stand(job)
+
+    @rule(id=IDS, priority=st.integers(-2, 3))
+    def reprioritize(self, id: str, priority: int) -> None:
+        job, reply = self.jobs.get(id), self.connection.ask(self.verbs.reprioritize(QUEUE, id, priority))
+        if job is None:
+            assert reply is None
+            return
+        assert reply is not None
+        assert (reply.state, reply.was, reply.done) == (job.state, job.priority, job.state in ("waiting", "delayed"))
+        if reply.done:
+            job.order += (priority - job.priority) * 60_000
+            job.priority = priority
+            job.fifo = None
 
     @rule(id=IDS)
     def remove(self, id: str) -> None:

@@ -2,55 +2,97 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any, cast
 
 import typer
 from rich.text import Text
 
 from heavylift.cli import output
 from heavylift.cli.job import job
-from heavylift.cli.session import JsonOption, Session, command
+from heavylift.cli.session import JsonOption, Session, command, with_options
 from heavylift.errors import InvalidArgument
 from heavylift.job import JobRecord, Reason
 
 OURS = frozenset({"Reject", "Retry", "Timeout", "ProcessDied", "WorkerLost", "InvalidJob", "UnknownHandler"})
 """What an attempt came to that was no exception of the handler's: the message says it all."""
 
-QueueOption = Annotated[str | None, typer.Option(metavar="NAME", help="Of this queue only.", show_default=False)]
+
+def _option(text: str, kind: type = str, metavar: str = "TEXT") -> Any:
+    return Annotated[kind | None, typer.Option(metavar=metavar, help=text, show_default=False)]
+
+
+QueueOption = _option("Of this queue only.", metavar="NAME")
 ReasonOption = Annotated[
     Reason | None, typer.Option(metavar="REASON", help=f"One of {', '.join(Reason)}.", show_default=False)
 ]
-HandlerOption = Annotated[str | None, typer.Option(metavar="NAME", help="Of this handler only.", show_default=False)]
+HandlerOption = _option("Of this handler only.", metavar="NAME")
+CauseOption = _option("Whose last attempt came to this: error, timeout, killed:SIGSEGV ...", metavar="CAUSE")
+FingerprintOption = _option("Of this error, or what its fingerprint begins with.", metavar="HEX")
+TagOption = _option("With this tag.", metavar="TAG")
+TextOption = _option("With this in the error's type or message.")
+SinceOption = _option("Failed since then (local time).", datetime, "TIME")
+UntilOption = _option("Failed until then (local time).", datetime, "TIME")
 LimitOption = Annotated[int, typer.Option(metavar="N", help="At most so many, newest first.")]
+ByOption = Annotated[str, typer.Option(metavar="WHAT", help="fingerprint, reason, cause, handler or queue.")]
+AllOption = Annotated[bool, typer.Option("--all", help="All of them, of every queue.")]
+IdsArgument = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Of the jobs.", show_default=False)]
+
+_CHOICES: dict[str, Any] = {
+    "queue": QueueOption,
+    "reason": ReasonOption,
+    "handler": HandlerOption,
+    "cause": CauseOption,
+    "fingerprint": FingerprintOption,
+    "tag": TagOption,
+    "text": TextOption,
+    "since": SinceOption,
+    "until": UntilOption,
+}
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(help="Jobs that will not be tried again by themselves. Without a command: list them.")
     group.callback(invoke_without_command=True)(command(_alone))
-    group.command("list")(command(listing))
+    group.command("list")(_choosing(listing))
+    group.command("groups")(_choosing(groups))
     group.command("show", help="Show all that is known about a job.")(command(job))
-    group.command("replay")(command(replay))
+    group.command("replay")(_choosing(replay))
+    group.command("purge")(_choosing(purge))
     app.add_typer(group, name="failed")
+
+
+def _choosing(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """A command with the options that choose dead letters; `fn` gets them as `which`."""
+    own = [p for p in inspect.signature(fn, eval_str=True).parameters.values() if p.name not in ("session", "which")]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    choices = [inspect.Parameter(name, keyword, default=None, annotation=kind) for name, kind in _CHOICES.items()]
+
+    @functools.wraps(fn)
+    def run(session: Session, **given: Any) -> None:
+        which = {name: given.pop(name) for name in _CHOICES}
+        for name in ("since", "until"):
+            which[name] = which[name] and which[name].astimezone()
+        fn(session, which={name: value for name, value in which.items() if value is not None}, **given)
+
+    return with_options(run, [p.replace(kind=keyword) for p in own] + choices)
 
 
 def _alone(session: Session, json: JsonOption = False) -> None:
     if session.context.invoked_subcommand is None:
-        listing(session, json=json)
+        listing(session, {}, json=json)
 
 
-def listing(
-    session: Session,
-    queue: QueueOption = None,
-    reason: ReasonOption = None,
-    handler: HandlerOption = None,
-    limit: LimitOption = 50,
-    json: JsonOption = False,
-) -> None:
+def listing(session: Session, which: dict[str, Any], limit: LimitOption = 50, json: JsonOption = False) -> None:
     """List dead letters, newest first."""
     from heavylift.cli.doors import client_of
 
-    found = client_of(session).failed(queue=queue, reason=reason, handler=handler, limit=limit)
+    found = client_of(session).failed(limit=limit, **which)
     if json:
         for record in found:
             output.json_line(record)
@@ -72,32 +114,103 @@ def listing(
         session.out.print(f"  the newest {limit}; --limit shows more", style="dim")
 
 
-def replay(
+def groups(
     session: Session,
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Of the jobs.", show_default=False)] = None,
-    all: Annotated[bool, typer.Option("--all", help="All of them, of every queue.")] = False,
-    queue: QueueOption = None,
-    reason: ReasonOption = None,
-    handler: HandlerOption = None,
+    which: dict[str, Any],
+    by: Annotated[
+        str, typer.Option(metavar="WHAT", help="fingerprint, reason, cause, handler or queue.")
+    ] = "fingerprint",
     json: JsonOption = False,
 ) -> None:
-    """Put dead letters back in line, with fresh counters: by id, or all that are of a queue, reason or handler."""
+    """Count dead letters by what they have in common, the largest group first."""
     from heavylift.cli.doors import client_of
 
-    chosen = bool(queue or reason or handler)
-    if not ids and not all and not chosen:
-        raise InvalidArgument("ID", "", "give ids, or --queue, --reason, --handler, or --all")
+    found = client_of(session).failed_groups(cast(Any, by), **which)
+    if json:
+        for group in found:
+            output.json_line(group)
+        return
+    if not found:
+        session.out.print("no dead letters", style="dim")
+        return
+    table = output.table(by, "jobs", "first", "last", "for example", right=("jobs",), whole=(by, "first", "last"))
+    for group in found:
+        example = group.example
+        table.add_row(
+            Text(group.name or "none", style="bold" if group.name else "dim"),
+            f"{group.count:,}",
+            output.ago(group.first_at),
+            output.ago(group.last_at),
+            Text(f"{example.handler}: {last_words(example) or example.reason}" if example else ""),
+        )
+    session.out.print(table)
+
+
+def replay(
+    session: Session,
+    which: dict[str, Any],
+    ids: IdsArgument = None,
+    all: AllOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Put dead letters back in line, with fresh counters: by id, or all that are meant, batch by batch."""
+    from heavylift.cli.doors import client_of
+
+    if not ids and not all and not which:
+        raise InvalidArgument("ID", "", "give ids, or say which (--queue, --reason, --handler ...), or --all")
     client = client_of(session)
-    if ids or chosen:
-        count = client.replay(*(ids or ()), queue=queue, reason=reason, handler=handler)
+    shown = None if json else _progress(session)
+    if ids or which:
+        count = client.replay(*(ids or ()), on_page=shown, **which)
     else:
-        count = sum(client.replay(queue=name) for name in client.queues())
+        count = sum(client.replay(queue=name, on_page=shown) for name in client.queues())
     if json:
         output.json_line({"replayed": count})
     else:
+        session.out.print(Text(f"{_jobs(count)} back in line", style="green" if count else "dim"))
+
+
+def purge(
+    session: Session,
+    which: dict[str, Any],
+    all: AllOption = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete them without asking.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count them.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Delete dead letters and all that is kept of them. Counts them first, and asks."""
+    from heavylift.cli.doors import client_of
+
+    if not all and not which:
+        raise InvalidArgument("which", "", "say which (--queue, --reason, --handler ...), or --all")
+    client = client_of(session)
+    choices = [which] if which else [{"queue": name} for name in client.queues()]
+    count = sum(client.purge_failed(dry_run=True, **chosen) for chosen in choices)
+    if count and not dry_run:
+        if not yes and (json or not sys.stdin.isatty()):
+            raise InvalidArgument("--yes", False, f"say --yes to delete {_jobs(count)}, or --dry-run to count them")
+        if yes or typer.confirm(f"delete {_jobs(count)} for good?"):
+            shown = None if json else _progress(session)
+            count = sum(client.purge_failed(on_page=shown, **chosen) for chosen in choices)
+        else:
+            dry_run = True
+    if json:
+        output.json_line({"found" if dry_run else "purged": count})
+    else:
         session.out.print(
-            Text(f"{count:,} job{'' if count == 1 else 's'} back in line", style="green" if count else "dim")
+            Text(f"{_jobs(count)} {'found' if dry_run else 'deleted'}", style="yellow" if count else "dim")
         )
+
+
+def _jobs(count: int) -> str:
+    return f"{count:,} job{'' if count == 1 else 's'}"
+
+
+def _progress(session: Session) -> Callable[[int, int], None] | None:
+    """Shows how far a long replay or purge is, on a terminal."""
+    if not session.err.is_terminal:
+        return None
+    return lambda looked, total: session.err.print(f"  {looked:,} of {total:,}", style="dim")
 
 
 def last_words(record: JobRecord) -> str:

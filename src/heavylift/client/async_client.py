@@ -12,7 +12,8 @@ from heavylift.client.flowhandle import AsyncFlow
 from heavylift.client.handle import AsyncJob
 from heavylift.client.operations import HowCancelled
 from heavylift.client.producing import Placed
-from heavylift.client.repairing import Which
+from heavylift.client.repairing import FailedGroup, GroupBy, OnPage
+from heavylift.client.which import Which, WhichFailed
 from heavylift.errors import NotAllEnqueued, NotDurable
 from heavylift.event import Event
 from heavylift.flow import FlowSpec
@@ -92,22 +93,38 @@ class AsyncClient(Base):
         return await self.shell.run(self.overview.workers())
 
     async def failed(
+        self, queue: str | None = None, *, offset: int = 0, limit: int = 100, **which: Unpack[WhichFailed]
+    ) -> list[JobRecord]:
+        """As `Client.failed`."""
+        return await self.shell.run(self.repairing.failed(Which.of(queue, which), offset, limit))
+
+    async def failed_groups(
+        self,
+        by: GroupBy = "fingerprint",
+        queue: str | None = None,
+        *,
+        on_page: OnPage | None = None,
+        **which: Unpack[WhichFailed],
+    ) -> list[FailedGroup]:
+        """As `Client.failed_groups`."""
+        return await self.shell.run(self.repairing.groups(Which.of(queue, which), by, on_page))
+
+    async def replay(
+        self, *ids: str, queue: str | None = None, on_page: OnPage | None = None, **which: Unpack[WhichFailed]
+    ) -> int:
+        """As `Client.replay`."""
+        return await self.shell.run(self.repairing.replay(ids, Which.of(queue, which), on_page))
+
+    async def purge_failed(
         self,
         queue: str | None = None,
         *,
-        reason: str | None = None,
-        handler: str | None = None,
-        offset: int = 0,
-        limit: int = 100,
-    ) -> list[JobRecord]:
-        """As `Client.failed`."""
-        return await self.shell.run(self.repairing.failed(Which(queue, reason, handler), offset, limit))
-
-    async def replay(
-        self, *ids: str, queue: str | None = None, reason: str | None = None, handler: str | None = None
+        dry_run: bool = False,
+        on_page: OnPage | None = None,
+        **which: Unpack[WhichFailed],
     ) -> int:
-        """As `Client.replay`."""
-        return await self.shell.run(self.repairing.replay(ids, Which(queue, reason, handler)))
+        """As `Client.purge_failed`."""
+        return await self.shell.run(self.repairing.purge(Which.of(queue, which), dry_run, on_page))
 
     async def effect(self, key: str) -> EffectRecord | None:
         """As `Client.effect`."""

@@ -39,7 +39,9 @@ class Base:
             settings = replace(settings, redis_url=url)
         self.settings = settings
         self.place = Place(settings)
-        self.plans = Operations(Jobs(settings.prefix, self.place.scripts()), patience, settings.poll)
+        self.plans = Operations(
+            Jobs(settings.prefix, self.place.scripts()), patience, settings.poll, settings.max_payload
+        )
         durable = cast(Durable, settings.durable)
         requests, wait = Requests(settings.max_payload), settings.command_timeout / 2
         self.putting = Producing(self.plans, requests, Linking(self.plans), durable, wait)

@@ -15,8 +15,9 @@ from heavylift.client.flowhandle import Flow
 from heavylift.client.handle import Job
 from heavylift.client.operations import HowCancelled
 from heavylift.client.producing import Placed
-from heavylift.client.repairing import Which
+from heavylift.client.repairing import FailedGroup, GroupBy, OnPage
 from heavylift.client.session import Sessions
+from heavylift.client.which import Which, WhichFailed
 from heavylift.errors import NotAllEnqueued, NotDurable
 from heavylift.event import Event
 from heavylift.flow import FlowSpec
@@ -150,29 +151,82 @@ class Client(Base):
     # --- dead letters -----------------------------------------------------------------------------------
 
     def failed(
+        self, queue: str | None = None, *, offset: int = 0, limit: int = 100, **which: Unpack[WhichFailed]
+    ) -> list[JobRecord]:
+        """Jobs in the dead letters, the latest first: `limit` of them (at most 1000) after the first `offset`.
+
+        Args:
+            queue: its name; all queues if not given.
+            offset, limit: which part.
+            which: `reason`, `handler`, `cause`, `fingerprint`, `tag`, `text`, `since`, `until`; see `WhichFailed`.
+        """
+        return self.shell.run(self.repairing.failed(Which.of(queue, which), offset, limit))
+
+    def failed_groups(
         self,
+        by: GroupBy = "fingerprint",
         queue: str | None = None,
         *,
-        reason: str | None = None,
-        handler: str | None = None,
-        offset: int = 0,
-        limit: int = 100,
-    ) -> list[JobRecord]:
-        """Jobs in the dead letters, the latest first: `limit` of them (at most 1000) after the first `offset`."""
-        return self.shell.run(self.repairing.failed(Which(queue, reason, handler), offset, limit))
+        on_page: OnPage | None = None,
+        **which: Unpack[WhichFailed],
+    ) -> list[FailedGroup]:
+        """Dead letters by what they have in common, the largest group first, each with an example.
 
-    def replay(self, *ids: str, queue: str | None = None, reason: str | None = None, handler: str | None = None) -> int:
-        """Put dead letters back in line with fresh counters: those named, or all of a queue, reason or handler.
+        Args:
+            by: `fingerprint` (equal for equal faults), `reason`, `cause`, `handler` or `queue`.
+            queue: its name; all queues if not given.
+            on_page: told after each page how many were looked at, and how many there are.
+            which: as for `failed`.
+        """
+        return self.shell.run(self.repairing.groups(Which.of(queue, which), by, on_page))
+
+    def replay(
+        self, *ids: str, queue: str | None = None, on_page: OnPage | None = None, **which: Unpack[WhichFailed]
+    ) -> int:
+        """Put dead letters back in line with fresh counters: those named, or all that are meant, batch by batch.
+
+        One that fails again meanwhile is not replayed again. If it is broken off, what was replayed is replayed, and
+        calling it again does the rest.
+
+        Args:
+            ids: of the jobs.
+            queue: its name; all queues if not given.
+            on_page: told after each page how many dead letters were looked at, and how many there are.
+            which: as for `failed`.
 
         Returns:
-            how many it were; one that is not in the dead letters is left as it is, and so is one that is to be unique
-            while another like it is there.
+            how many it were; one that is not in the dead letters is left as it is, and one that is to be unique while
+            another job like it is there.
 
         Raises:
             JobNotFound: one of the ids is in no queue.
-            InvalidArgument: neither ids were given nor a queue, reason or handler.
+            InvalidArgument: neither ids were given nor anything that chooses.
         """
-        return self.shell.run(self.repairing.replay(ids, Which(queue, reason, handler)))
+        return self.shell.run(self.repairing.replay(ids, Which.of(queue, which), on_page))
+
+    def purge_failed(
+        self,
+        queue: str | None = None,
+        *,
+        dry_run: bool = False,
+        on_page: OnPage | None = None,
+        **which: Unpack[WhichFailed],
+    ) -> int:
+        """Delete the dead letters that are meant, and all that is kept of them.
+
+        Args:
+            queue: its name; all queues if not given.
+            dry_run: delete nothing, only count.
+            on_page: as for `replay`.
+            which: as for `failed`.
+
+        Returns:
+            how many it were, or would be.
+
+        Raises:
+            InvalidArgument: nothing was given that chooses.
+        """
+        return self.shell.run(self.repairing.purge(Which.of(queue, which), dry_run, on_page))
 
     # --- effects ----------------------------------------------------------------------------------------
 

@@ -38,7 +38,7 @@ class Edit:
             fields = _stored.decode(stored or b"")
             handler = msgspec.json.decode(fields["handler"], type=str)
         except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
-            raise InvalidJob("args", self._args, "cannot be given to a job whose own envelope is malformed") from None
+            raise InvalidJob("args", "...", "cannot be given to a job whose own envelope is malformed") from None
         fields["args"] = msgspec.Raw(self._encoded(handler))
         return msgspec.json.encode(fields)
 

@@ -6,13 +6,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
+from heavylift.client import moving
 from heavylift.client.async_session import AsyncSessions
+from heavylift.client.moving import NewArgs
 from heavylift.client.operations import HowCancelled, Operations
 from heavylift.client.session import Sessions
 from heavylift.event import Event
 from heavylift.job import JobRecord, Progress, State
+from heavylift.store.jobs import Reprioritized, Rescheduled
 
 R = TypeVar("R")
 
@@ -94,15 +98,50 @@ class Job(Handle[R]):
 
     def promote(self) -> bool:
         """Run it now though it is delayed. False if it is not delayed."""
-        return self._shell.run(self._plans.promote(self.queue, self.id))
+        return self._shell.run(moving.promote(self._plans, self.queue, self.id))
 
-    def replay(self) -> bool:
+    def reschedule(self, *, delay: float | timedelta | None = None, at: datetime | None = None) -> Rescheduled:
+        """Run it at another time; it must be waiting or delayed. A time that has come puts it in line at once.
+
+        Args:
+            delay: seconds or timedelta from now.
+            at: the time, with a time zone; instead of `delay`.
+
+        Returns:
+            the state it was in and the one it is in; `done` is False for a job that runs, is blocked or has ended,
+            which stays as it is.
+        """
+        return self._shell.run(moving.reschedule(self._plans, self.queue, self.id, delay, at))
+
+    def reprioritize(self, priority: int) -> Reprioritized:
+        """Give it another priority; one in line keeps the time it has waited.
+
+        Returns:
+            the priority it had and the one it has; `done` is False for a job that runs or has ended, which stays as
+            it is.
+        """
+        return self._shell.run(moving.reprioritize(self._plans, self.queue, self.id, priority))
+
+    def replay(self, args: NewArgs | None = None) -> bool:
         """Put it back in line with fresh counters. False if it is not in the dead letters.
 
+        Args:
+            args: other arguments, all of them: `resize.job("b.jpg", 800)`, checked as for `enqueue`, or a mapping,
+                which is checked when the job runs. The first ones stay readable as `JobRecord.original_args`.
+
         Raises:
+            InvalidJob: the arguments are those of another handler.
             UniqueHeld: it is to be unique, and another job like it is there by now.
         """
-        return self._shell.run(self._plans.replay(self.queue, self.id))
+        return self._shell.run(moving.again(self._plans, self.queue, self.id, args, any_end=False))
+
+    def retry(self, args: NewArgs | None = None) -> bool:
+        """As `replay`, for a job that was cancelled or has completed as well; its result is forgotten.
+
+        False if it has not ended; also if jobs that wait for it have yet to be told of its end, or if it was cancelled
+        because its parents completed.
+        """
+        return self._shell.run(moving.again(self._plans, self.queue, self.id, args, any_end=True))
 
     def remove(self) -> bool:
         """Delete the job and all that is kept of it. False if it runs: cancel it first."""
@@ -142,11 +181,23 @@ class AsyncJob(Handle[R]):
 
     async def promote(self) -> bool:
         """As `Job.promote`."""
-        return await self._shell.run(self._plans.promote(self.queue, self.id))
+        return await self._shell.run(moving.promote(self._plans, self.queue, self.id))
 
-    async def replay(self) -> bool:
+    async def reschedule(self, *, delay: float | timedelta | None = None, at: datetime | None = None) -> Rescheduled:
+        """As `Job.reschedule`."""
+        return await self._shell.run(moving.reschedule(self._plans, self.queue, self.id, delay, at))
+
+    async def reprioritize(self, priority: int) -> Reprioritized:
+        """As `Job.reprioritize`."""
+        return await self._shell.run(moving.reprioritize(self._plans, self.queue, self.id, priority))
+
+    async def replay(self, args: NewArgs | None = None) -> bool:
         """As `Job.replay`."""
-        return await self._shell.run(self._plans.replay(self.queue, self.id))
+        return await self._shell.run(moving.again(self._plans, self.queue, self.id, args, any_end=False))
+
+    async def retry(self, args: NewArgs | None = None) -> bool:
+        """As `Job.retry`."""
+        return await self._shell.run(moving.again(self._plans, self.queue, self.id, args, any_end=True))
 
     async def remove(self) -> bool:
         """As `Job.remove`."""

@@ -19,7 +19,6 @@ from heavylift.errors import (
     JobNotFound,
     ResultTimeout,
     StoreError,
-    UniqueHeld,
 )
 from heavylift.job import JobRecord, Progress, State
 from heavylift.options import ID, NAME
@@ -49,10 +48,12 @@ class Operations:
         jobs: the store's verbs.
         patience: seconds a call is sent again while Redis cannot be reached.
         reread: longest pause between two reads of a job that is waited for, in seconds.
+        max_payload: the largest size of a job's encoded arguments in bytes.
     """
 
-    def __init__(self, jobs: Jobs, patience: float, reread: float) -> None:
+    def __init__(self, jobs: Jobs, patience: float, reread: float, max_payload: int = 256 * 1024) -> None:
         self.jobs = jobs
+        self.max_payload = max_payload
         self.patience = patience
         self.reread = reread
         self._registered: dict[str, float] = {}
@@ -71,7 +72,7 @@ class Operations:
         """
         _check_id(id)
         if queue is not None:
-            return _check_queue(queue)
+            return check_queue(queue)
         names = yield from self.queues()
         for start in range(0, len(names), AT_ONCE):
             some = names[start : start + AT_ONCE]
@@ -86,17 +87,17 @@ class Operations:
     def record(self, queue: str, id: str) -> Plan[JobRecord]:
         """All that is known of a job."""
         record = yield from ask(self.jobs.job(queue, id), self.patience)
-        return _there(record, queue, id)
+        return there(record, queue, id)
 
     def glance(self, queue: str, id: str) -> Plan[JobRecord]:
         """What is known of a job but for its arguments, result and attempts."""
         record = yield from ask(glance(self.jobs.keys(queue), id), self.patience)
-        return _there(record, queue, id)
+        return there(record, queue, id)
 
     def state(self, queue: str, id: str) -> Plan[State]:
         """Where a job is."""
         found = yield from ask(ending(self.jobs.keys(queue), id), self.patience)
-        return _there(found, queue, id).state
+        return there(found, queue, id).state
 
     def progress(self, queue: str, id: str) -> Plan[Progress | None]:
         """How far a job has said it is."""
@@ -122,7 +123,7 @@ class Operations:
     def _ended(self, queue: str, id: str, end: float | None) -> Plan[bytes | None]:
         """The result as stored, if the job has completed; None if it has not ended."""
         patience = OUTAGE if end is None else max(0.0, end - time.monotonic())
-        found = _there((yield from ask(ending(self.jobs.keys(queue), id), patience)), queue, id)
+        found = there((yield from ask(ending(self.jobs.keys(queue), id), patience)), queue, id)
         if found.state is State.COMPLETED:
             return b"null" if found.result is None else found.result
         if found.state is State.CANCELLED:
@@ -134,34 +135,14 @@ class Operations:
     def cancel(self, queue: str, id: str) -> Plan[HowCancelled]:
         """Cancel a job, or have it stopped."""
         reply = yield from ask(self.jobs.cancel(queue, id), self.patience)
-        return _there(reply, queue, id).how
+        return there(reply, queue, id).how
 
     def remove(self, queue: str, id: str) -> Plan[bool]:
         """Delete a job. False if it runs."""
         how = yield from ask(self.jobs.remove(queue, id), self.patience)
         if how == "gone":
-            raise _missing(queue, id)
+            raise missing(queue, id)
         return how == "removed"
-
-    def promote(self, queue: str, id: str) -> Plan[bool]:
-        """Run a delayed job now. False if it was not delayed."""
-        if (yield from ask(self.jobs.promote(queue, id), self.patience)):
-            return True
-        yield from self.state(queue, id)
-        return False
-
-    def replay(self, queue: str, id: str) -> Plan[bool]:
-        """Give a dead letter another life. False if it is none.
-
-        Raises:
-            UniqueHeld: another job holds its unique key.
-        """
-        word = (yield from ask(self.jobs.replay(queue, [id]), self.patience))[0]
-        if word == "gone":
-            raise _missing(queue, id)
-        if word == "held":
-            raise UniqueHeld(id)
-        return word == "ok"
 
     # --- watching ---------------------------------------------------------------------------------------
 
@@ -181,7 +162,7 @@ class Operations:
 
     def named(self, queue: str | None) -> Plan[Sequence[str]]:
         """The named queue, or all there are."""
-        return (yield from self.queues()) if queue is None else [_check_queue(queue)]
+        return (yield from self.queues()) if queue is None else [check_queue(queue)]
 
     def _glance(self, key: JobKey) -> Call[JobRecord | None]:
         return glance(self.jobs.keys(key[0]), key[1])
@@ -190,12 +171,12 @@ class Operations:
 
     def pause(self, queue: str) -> Plan[None]:
         """Give out no more jobs of a queue."""
-        answers = yield from self.ask_naming([self.jobs.pause(_check_queue(queue))], [queue])
+        answers = yield from self.ask_naming([self.jobs.pause(check_queue(queue))], [queue])
         or_raise(answers[0])
 
     def resume(self, queue: str) -> Plan[bool]:
         """Give them out again. False if it was not paused."""
-        return (yield from ask(self.jobs.resume(_check_queue(queue)), self.patience))
+        return (yield from ask(self.jobs.resume(check_queue(queue)), self.patience))
 
     def ask_naming(self, calls: Sequence[Call[Any]], queues: Iterable[str]) -> Plan[list[Any]]:
         """The calls' answers; once in a while the queues' names go along, for those who list queues."""
@@ -226,24 +207,30 @@ def _check_id(id: str) -> str:
     return id
 
 
-def _check_queue(queue: str) -> str:
+def check_queue(queue: str) -> str:
+    """The name, if a queue can have it.
+
+    Raises:
+        InvalidArgument: none can.
+    """
     if not isinstance(queue, str) or not NAME.fullmatch(queue):
         raise InvalidArgument("queue", queue, "use 1 to 100 letters, digits and _ . -")
     return queue
 
 
-def _missing(queue: str, id: str) -> JobNotFound:
+def missing(queue: str, id: str) -> JobNotFound:
+    """What to raise when a job is not there."""
     return JobNotFound(f"queue {queue} has no job {id}: it was never there, or has been removed")
 
 
-def _there(found: T | None, queue: str, id: str) -> T:
+def there(found: T | None, queue: str, id: str) -> T:
     """What was found of a job.
 
     Raises:
         JobNotFound: nothing was.
     """
     if found is None:
-        raise _missing(queue, id)
+        raise missing(queue, id)
     return found
 
 

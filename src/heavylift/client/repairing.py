@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
-from heavylift.client.editing import Edit
 from heavylift.client.operations import AT_ONCE, Operations
 from heavylift.client.plan import Plan, ask, ask_all, or_raise
 from heavylift.client.which import Which
 from heavylift.errors import InvalidArgument
-from heavylift.job import JobRecord, State, new_id
-from heavylift.store.jobs import Letter
+from heavylift.job import JobRecord, new_id
+from heavylift.store.call import Call
+from heavylift.store.jobs import Jobs, Letter, LetterPage
 from heavylift.store.letters import REPLAYS_AT_ONCE
 
 PAGE = 1000
@@ -133,7 +133,7 @@ class Repairing:
 
     def _next(self, walk: _Walk) -> Plan[Sequence[Letter]]:
         """The next page of a walk; empty at its end."""
-        page = yield from ask(walk.call(self._jobs), self._patience)
+        page: LetterPage = yield from ask(walk.call(self._jobs), self._patience)
         walk.saw(page.total, page.letters)
         return page.letters
 
@@ -145,23 +145,6 @@ class Repairing:
             return (yield from self._replay_ids(ids, which.queue))
         _refuse_everything(which)
         return (yield from self._each_page(which, self._replay, on_page))
-
-    def replay_one(self, queue: str, id: str, args: Any, *, any_end: bool) -> Plan[bool]:
-        """Put one job back in line, with other arguments if they are given. False if it has not ended so.
-
-        Raises:
-            JobNotFound: there is no such job.
-            InvalidJob: the arguments are not those of its handler.
-        """
-        envelope = b""
-        if args is not None:
-            stored = yield from ask(self._jobs.raw(queue, id), self._patience)
-            envelope = Edit(args, self._operations.max_payload).envelope(stored.get(b"spec"))
-        call = self._jobs.replay(queue, [id], new_id(), envelope=envelope, any_end=any_end)
-        word = (yield from ask(call, self._patience))[0]
-        if word == "gone":
-            raise self._operations.missing(queue, id)
-        return word == "ok"
 
     def _replay_ids(self, ids: Sequence[str], queue: str | None) -> Plan[int]:
         by_queue: dict[str, list[str]] = defaultdict(list)
@@ -192,7 +175,9 @@ class Repairing:
         yield from ()
         return len(ids)
 
-    def _each_page(self, which: Which, do: Callable[[str, Sequence[str]], Plan[int]], on_page: OnPage | None) -> Plan[int]:
+    def _each_page(
+        self, which: Which, do: Callable[[str, Sequence[str]], Plan[int]], on_page: OnPage | None
+    ) -> Plan[int]:
         """Do something with all that are meant, oldest first; the sum of what it says."""
         done = looked = 0
         for queue in (yield from self._operations.named(which.queue)):
@@ -225,7 +210,7 @@ class _Walk:
         self._newest_first = newest_first
         self._after = ""
 
-    def call(self, jobs: Any) -> Any:
+    def call(self, jobs: Jobs) -> Call[LetterPage]:
         """What reads the next page."""
         which = self._which
         return jobs.letters(

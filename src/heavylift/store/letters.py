@@ -132,15 +132,10 @@ def _page(reply: Any) -> LetterPage:
 
 
 def _letter(id: bytes, ended: bytes, *said: bytes) -> Letter:
-    *words, envelope, record = said
-    tags = _decoded(envelope, _Tags)
-    return Letter(
-        id.decode(),
-        int(ended),
-        *(word.decode("utf-8", "replace") for word in words),
-        tags=tags.tags if tags else (),
-        last=_decoded(record, AttemptRecord),
-    )
+    handler, reason, cause, fingerprint = (word.decode("utf-8", "replace") for word in said[:4])
+    tags = _decoded(said[4], _Tags)
+    last = _decoded(said[5], AttemptRecord)
+    return Letter(id.decode(), int(ended), handler, reason, cause, fingerprint, tags.tags if tags else (), last)
 
 
 def _decoded(raw: bytes, kind: Any) -> Any:

@@ -27,6 +27,7 @@ class Rescheduled:
 
     @property
     def done(self) -> bool:
+        """See there."""
         return self.was in (State.WAITING, State.DELAYED)
 
 

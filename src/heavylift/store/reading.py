@@ -81,9 +81,7 @@ def read_record(id: str, queue: str, reply: Any) -> JobRecord | None:
     stored = _pairs(reply)
     if not stored:
         return None
-    envelope = _decoded(stored.get(b"spec"), Envelope)
-    if envelope and envelope.secret:
-        envelope = msgspec.structs.replace(envelope, args=redacted_json(envelope.args, envelope.secret))
+    envelope, original = _envelope(stored.get(b"spec")), _envelope(stored.get(b"original"))
     numbers = {name: _number(stored.get(name.encode())) for name in _NUMBERS}
     return JobRecord(
         id=id,
@@ -104,11 +102,20 @@ def read_record(id: str, queue: str, reply: Any) -> JobRecord | None:
         reason=_text(stored, b"reason"),
         attempts=_attempts(stored),
         cancel_requested=b"cancel" in stored,
+        original_args=_decoded(original.args, Any) if original else None,
     )
 
 
 _COUNTERS = ("starts", "attempts", "crashes", "interruptions", "unknown")
 _NUMBERS = (*_COUNTERS, "prio", "enqueued_at", "due", "started_at", "finished_at")
+
+
+def _envelope(raw: bytes | None) -> Envelope | None:
+    """An envelope without its secrets."""
+    envelope: Envelope | None = _decoded(raw, Envelope)
+    if envelope and envelope.secret:
+        return msgspec.structs.replace(envelope, args=redacted_json(envelope.args, envelope.secret))
+    return envelope
 
 
 def _attempts(stored: dict[bytes, bytes]) -> list[AttemptRecord]:
