@@ -242,6 +242,19 @@ def test_a_dead_letter_is_replayed_with_other_arguments_and_keeps_its_first(clie
     assert (job.record().args, job.record().original_args) == ({"n": 3}, {"n": 1})
 
 
+def test_secrets_stay_secret_in_other_arguments_and_in_the_first_ones(client: Any, hand: Hand) -> None:
+    job = client.enqueue(JobSpec("login", {"password": "hush", "n": 1}), secret=["password"])
+    hand.fail(hand.claim())
+    with pytest.raises(InvalidJob) as refused:
+        job.replay({"password": "hush", "n": object()})
+    assert "hush" not in str(refused.value)
+    assert job.replay({"password": "hush", "n": 2})
+    record = job.record()
+    assert "hush" not in repr(record)
+    assert (record.args["n"], record.original_args["n"]) == (2, 1)
+    assert b"hush" in hand.claim().spec, "the worker gets it"
+
+
 def test_other_arguments_are_no_larger_than_those_of_a_new_job(make_client: Any, url: str, hand: Hand) -> None:
     client = make_client(url, max_payload=100)
     (job,) = fail(client, hand)

@@ -10,6 +10,7 @@ import msgspec
 from heavylift.codec import encode_args
 from heavylift.errors import InvalidJob, PayloadTooLarge
 from heavylift.job import JobSpec
+from heavylift.options import JobOptions
 
 _stored = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -37,14 +38,15 @@ class Edit:
         try:
             fields = _stored.decode(stored or b"")
             handler = msgspec.json.decode(fields["handler"], type=str)
+            secret = msgspec.json.decode(fields.get("secret", b"[]"), type=tuple[str, ...])
         except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
             raise InvalidJob("args", "...", "cannot be given to a job whose own envelope is malformed") from None
-        fields["args"] = msgspec.Raw(self._encoded(handler))
+        fields["args"] = msgspec.Raw(self._encoded(handler, secret))
         return msgspec.json.encode(fields)
 
-    def _encoded(self, handler: str) -> bytes:
+    def _encoded(self, handler: str, secret: tuple[str, ...]) -> bytes:
         args = self._args
-        spec = args if isinstance(args, JobSpec) else JobSpec(handler, args)
+        spec = args if isinstance(args, JobSpec) else JobSpec(handler, args, options=JobOptions(secret=secret))
         if spec.handler != handler:
             raise InvalidJob("args", spec.handler, f"are of another handler; the job's is {handler!r}")
         data = encode_args(spec)
