@@ -175,7 +175,7 @@ def outcome_of(raised: BaseException, prepared: Prepared, reporter: Reporter) ->
     """
     hush = prepared.hush
     if isinstance(raised, Retry):
-        return RetryAsked(raised.after, error_info(raised, hush).message)
+        return RetryAsked(raised.after, error_info(raised, hush).message, raised.queue_wide)
     if isinstance(raised, Reject):
         return Rejected(error_info(raised, hush).message)
     if isinstance(raised, InDoubt):

@@ -8,7 +8,7 @@ Three counters are kept apart (see `job.Counters`):
 - *attempts*: the handler failed. Up to `retries` more, each after the backoff, then `exhausted`.
 - *crashes*: its process or worker died under it. The first time the job goes back to its place at once,
   the second time after the backoff, the third such start is the last: `poison`.
-- *interruptions*: it was taken away through no fault of its own. Back to its place, free.
+- *interruptions*: it was taken away through no fault of its own, or has its queue rest. Back to its place, free.
 """
 
 from __future__ import annotations
@@ -53,6 +53,9 @@ HELD_WAIT = 2.0
 LONGEST_WAIT = 1e10
 """No due time lies further ahead than this many seconds; also keeps infinity and NaN out of the store."""
 
+LONGEST_REST = 3600.0
+"""A handler may have its queue rest for so many seconds at most."""
+
 NOT_BEGUN_FREE = 10
 """So often may a process die before the handler begins; from then on the job itself is suspected."""
 
@@ -84,6 +87,7 @@ class Settlement(msgspec.Struct, frozen=True):
         keep_rank: back to its old place in the line instead of the end.
         reason: why it is in the dead letters.
         result: JSON of what the handler returned.
+        rest: seconds that its queue gives out no jobs.
     """
 
     to: State | None
@@ -92,6 +96,7 @@ class Settlement(msgspec.Struct, frozen=True):
     keep_rank: bool = False
     reason: Reason | None = None
     result: bytes | None = None
+    rest: float = 0.0
 
 
 def decide(outcome: Outcome, counters: Counters, policy: Policy, luck: float) -> Settlement:
@@ -132,6 +137,10 @@ def decide(outcome: Outcome, counters: Counters, policy: Policy, luck: float) ->
             return Settlement(State.FAILED, reason=Reason.MALFORMED)
         case Raised(retryable=False):
             return Settlement(State.FAILED, count="attempts", reason=Reason.EXHAUSTED)
+        case RetryAsked(after=after, queue_wide=True):
+            return Settlement(
+                State.WAITING, count="interruptions", keep_rank=True, rest=min(after or 0.0, LONGEST_REST)
+            )
         case RetryAsked(after=after):
             return _failed(counters, policy, luck, after)
         case Raised() | TimedOut():

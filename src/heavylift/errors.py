@@ -183,18 +183,26 @@ class ResultTimeout(HeavyliftError, TimeoutError):
 
 
 class Retry(Exception):
-    """Raised by a handler: try this job again. It counts as an attempt.
+    """Raised by a handler: try this job again. It counts as an attempt, unless it is `queue_wide`.
 
     Args:
         after: seconds until the next attempt; the handler's backoff if not given.
         message: kept with the attempt.
+        queue_wide: no job of the queue is started until then: the other side has said "too many requests". It is not
+            the job's failure: it goes back to its place, no attempt is used. At most an hour; `resume` ends it.
+
+    Raises:
+        InvalidArgument: `after` is no time, or is missing for the whole queue.
     """
 
-    def __init__(self, after: float | None = None, message: str = "") -> None:
+    def __init__(self, after: float | None = None, message: str = "", *, queue_wide: bool = False) -> None:
         if after is not None and not 0 <= after < 1e10:
             raise InvalidArgument("after", after, "give seconds, zero or more")
+        if queue_wide and not after:
+            raise InvalidArgument("after", after, "say for how many seconds the queue shall rest")
         super().__init__(message or "the handler asked to be tried again")
         self.after = after
+        self.queue_wide = queue_wide
 
 
 class Reject(Exception):

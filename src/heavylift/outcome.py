@@ -47,10 +47,11 @@ class Raised:
 
 @dataclass(frozen=True, slots=True)
 class RetryAsked:
-    """The handler raised `Retry`. `after` in seconds, None for the backoff."""
+    """The handler raised `Retry`. `after` in seconds, None for the backoff. `queue_wide`: its queue rests so long."""
 
     after: float | None
     message: str
+    queue_wide: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,8 @@ def check(census: Census) -> None:
     _check_unique(census)
     fields = {re.sub(r"(?<=^attempt:)\d+$", "<n>", name) for job in census.jobs.values() for name in job}
     assert fields <= JOB_FIELDS.keys(), "every field of a job is documented"
-    kinds = {re.sub(r"(?<=^limit:)[^/]+", "<group>", re.sub(r"(?<=^keep:).*", "<state>", name)) for name in census.meta}
+    kinds = {re.sub(r"^(limit:|rate:)[^/]+", r"\1<group>", name) for name in census.meta}
+    kinds = {re.sub(r"^(keep:).*", r"\1<state>", re.sub(r"^(declared:).*", r"\1<scope>", name)) for name in kinds}
     assert kinds <= META_FIELDS.keys(), "every field of meta is documented"
     _check_limits(census)
 
@@ -116,6 +117,7 @@ def _check_unique(census: Census) -> None:
 
 
 def _check_limits(census: Census) -> None:
+    """Every line with jobs is in its ring, or in the gate, or full; every group so, too."""
     held: Counter[str] = Counter()
     for job in census.jobs.values():
         path = job.get("path", "")
@@ -128,20 +130,47 @@ def _check_limits(census: Census) -> None:
     assert int(census.meta.get("lined", 0)) == lined, "the count of jobs in lines by path"
     if census.meta.get("mode") != "lines":
         assert not lined, "only the one line is looked at"
+        assert not {name for name in census.zsets if name.startswith("ring")} | {*census.of("gate"), *census.of("vt")}
         return
+    if "revise" in census.meta:
+        return
+    places = {path: min(ids.values()) for path, ids in census.lines.items() if path}
     groups: dict[str, float] = {}
-    for group in {path.partition("/")[0] for path in census.lines} | {
-        name[5:] for name in census.zsets if name.startswith("ring:")
-    }:
-        heads = {
-            path: min(ids.values())
-            for path, ids in census.lines.items()
-            if path.partition("/")[0] == group and not _full(census.meta, f"limit:{group}/*", held, path)
-        }
-        assert census.of(f"ring:{group}") == heads, f"the ring of group {group!r}"
-        if heads and not _full(census.meta, f"limit:{group}", held, group):
-            groups[group] = min(heads.values())
-    assert census.of("ring") == groups, "the ring of the queue"
+    gated: set[str] = set()
+    for group in {path.partition("/")[0] for path in places} | {n[5:] for n in census.zsets if n.startswith("ring:")}:
+        lines = {path: rank for path, rank in places.items() if path.partition("/")[0] == group}
+        ring = census.of(f"ring:{group}")
+        for path in lines:
+            full = _full(census.meta, f"limit:{group}/*", held, path)
+            standing = {"ring": path in ring, "gate": path in census.of("gate"), "full": full}
+            assert sum(standing.values()) == 1, f"line {path!r} stands in {standing}"
+            gated |= {path} & census.of("gate").keys()
+        assert ring.keys() <= lines.keys(), f"the ring of group {group!r} has empty lines"
+        if "order" not in census.meta:
+            assert ring == {path: lines[path] for path in ring}, f"the ring of group {group!r}"
+        if not ring:
+            continue
+        full = _full(census.meta, f"limit:{group}", held, group)
+        standing = {"ring": group in census.of("ring"), "gate": group in census.of("gate"), "full": full}
+        assert sum(standing.values()) == 1, f"group {group!r} stands in {standing}"
+        gated |= {group} & census.of("gate").keys()
+        if standing["ring"]:
+            groups[group] = min(ring.values())
+    assert census.of("ring").keys() == groups.keys(), "the ring of the queue"
+    if "order" not in census.meta:
+        assert census.of("ring") == groups, "the ring of the queue"
+    assert census.of("gate").keys() == gated, "only what has jobs waits for tokens"
+    _check_clock(census)
+
+
+def _check_clock(census: Census) -> None:
+    clock = float(census.meta.get("clock", 0))
+    if "order" not in census.meta:
+        assert not census.of("vt")
+        assert not clock
+        return
+    times = [time for name, ring in census.zsets.items() if name.startswith(("ring", "vt")) for time in ring.values()]
+    assert all(time <= clock + 1_000_000 for time in times), "no line waits for more than a turn of all others"
 
 
 def _full(meta: Mapping[str, str], limit: str, held: Mapping[str, int], what: str) -> bool:

@@ -15,6 +15,7 @@ import pytest
 from heavylift.decide import Settlement
 from heavylift.errors import Busy, StoreError
 from heavylift.job import AttemptRecord, Reason, State
+from heavylift.limits import Rate
 from heavylift.options import JobRef
 from heavylift.store.call import Call
 from heavylift.store.connection import Connection, Target
@@ -168,6 +169,10 @@ class Firing:
             lambda: self.ask(VERBS.resume(QUEUE)),
             lambda: self.ask(VERBS.pass_on(QUEUE)),
             lambda: self.ask(VERBS.limit(QUEUE, 2, group="h", per_key=True)) if among.random() < 0.3 else None,
+            lambda: (
+                self.ask(VERBS.limit(QUEUE, None, Rate(1, 0.001, 100), group="h")) if among.random() < 0.3 else None
+            ),
+            lambda: self.ask(VERBS.order(QUEUE, among.choice(["fair", "priority"]))) if among.random() < 0.3 else None,
             lambda: self.sweep(),
             lambda: self.ask(VERBS.counts(QUEUE)),
             lambda: self.ask(VERBS.page(QUEUE, State.WAITING)),
@@ -230,13 +235,15 @@ ENDS = [
 ]
 
 
-@pytest.mark.parametrize("limited", [False, True], ids=["one line", "lines by key"])
+@pytest.mark.parametrize("limited", ["", "keys", "fair"], ids=["one line", "lines by key", "lines take turns"])
 @pytest.mark.parametrize("order", ["sorted", "reversed", "shuffled", "jobs last", "jobs first"])
-def test_a_moving_slot_loses_no_job(cluster: Cluster, connection: Connection, limited: bool, order: str) -> None:
+def test_a_moving_slot_loses_no_job(cluster: Cluster, connection: Connection, limited: str, order: str) -> None:
     among = random.Random(f"{limited}{order}")
     firing = Firing(connection)
     if limited:
-        connection.ask(VERBS.limit(QUEUE, 3, group="h", per_key=True))
+        connection.ask(VERBS.limit(QUEUE, 3, Rate(1, 0.005, 20), group="h", per_key=True))
+    if limited == "fair":
+        connection.ask(VERBS.order(QUEUE, "fair"))
     firing.fill()
     move = cluster.begin_move(cluster.slot(KEYS.meta))
     names = move.keys()

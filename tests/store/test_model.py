@@ -430,7 +430,8 @@ class Store(RuleBasedStateMachine):
         if most == 0 and scope.endswith("/*"):
             return
         group = scope.removesuffix("/*")
-        self.connection.ask(self.verbs.limit(QUEUE, most, group=group, per_key=scope.endswith("/*")))
+        said = "unlimited" if most is None else most
+        self.connection.ask(self.verbs.limit(QUEUE, said, group=group, per_key=scope.endswith("/*")))
         self.limits.pop(scope, None)
         if most is not None:
             self.limits[scope] = most

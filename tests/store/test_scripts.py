@@ -27,7 +27,7 @@ def test_a_verb_uses_every_key_and_argument_it_declares_and_no_other_key(verb: s
         assert f"{key}_key" in body or indirect, f"declares {key} and never uses it"
     for arg in loaded.args:
         assert re.search(rf"\b{arg}\b", body), f"declares {arg} and never uses it"
-    declared = {f"{key}_key" for key, _ in loaded.keys} | {"job_key"}
+    declared = {f"{key}_key" for key, _ in loaded.keys} | {"job_key", "gate_key", "tat_key", "vt_key"}
     own = (LUA / f"{verb}.lua").read_text()
     assert set(re.findall(r"\b[a-z]+_key\b", re.sub(r"--.*", "", own))) <= declared
 
@@ -91,6 +91,9 @@ def test_wrong_arguments_are_refused_before_anything_is_sent() -> None:
 def test_the_shared_parts_are_all_used() -> None:
     shared = {Path(str(f)).stem for f in (LUA / "shared").iterdir()}
     used = {word for verb in VERBS for word in _read_header(verb, _body(verb))["include"]}
+    for part in shared:  # they may include one another
+        first = (LUA / "shared" / f"{part}.lua").read_text().partition("\n")[0]
+        used |= set(first.removeprefix("-- include:").split()) if first.startswith("-- include:") else set()
     assert used == shared
 
 

@@ -75,7 +75,7 @@ def test_nobody_starves_and_a_large_step_is_strict(connection: Connection) -> No
     assert [job.id for job in claim(connection, 1, verbs=LATER)] == ["low", "high"], (
         "its minute is worth more than 100 s"
     )
-    connection.ask(JOBS.set_step("q", 7 * 10**12))
+    connection.ask(JOBS.step("q", 7 * 10**12))
     enqueue(connection, "low2", priority=1000)
     enqueue(connection, "lower", priority=999, verbs=LATER)
     assert [job.id for job in claim(connection, 2, verbs=LATER)] == ["lower", "low2"]

@@ -25,7 +25,8 @@ class ClaimReply:
     Attributes:
         jobs: taken, each with its lock.
         more: ask again as soon as there is a place: the worker was not noted as idle and nobody will wake it.
-        next_due_ms: ms from now until the next delayed job is due; None if there is none.
+        next_due_ms: ms from now until it is worth to ask again: a delayed job is due, a rate limit lets the next one
+            start, or the pause that a handler asked for is over; None if that is not known.
         paused: the queue is paused; its resume wakes the worker.
     """
 

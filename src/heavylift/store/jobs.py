@@ -8,6 +8,7 @@ from heavylift.store.effects import Begun, EffectRecord, Effects
 from heavylift.store.fleet import Fleet, WorkerSeen
 from heavylift.store.flowing import Flowing
 from heavylift.store.letters import Letter, LetterPage, Letters, Replayed
+from heavylift.store.limiting import Limiting
 from heavylift.store.moving import Moving, Reprioritized, Rescheduled
 from heavylift.store.producing import BATCH_BYTES, Enqueued, NewJob, Producing, batches
 from heavylift.store.reading import QueueCounts, Reading
@@ -41,5 +42,5 @@ __all__ = [
 ]
 
 
-class Jobs(Producing, Claiming, Settling, Repairing, Letters, Moving, Reading, Flowing, Effects, Fleet):
+class Jobs(Producing, Claiming, Settling, Repairing, Limiting, Letters, Moving, Reading, Flowing, Effects, Fleet):
     """Every verb there is. `Jobs(prefix, scripts)`; see the families for what each does."""

@@ -34,16 +34,16 @@ class Keys:
         return self._name(f"job:{id}")
 
     def line(self, path: str = "") -> str:
-        """sorted set: ids of waiting jobs of one path, by rank. Path "" while no group or key is limited."""
+        """sorted set: ids of waiting jobs of one path, by rank. Path "" while nothing but the queue is limited."""
         return self._name(f"line:{path}")
 
     def ring(self, group: str | None = None) -> str:
-        """sorted set: groups that may run now, by the rank of their best job; of one group: its lines that may."""
+        """sorted set: groups that may run now, by rank or virtual time of their best line; of one group: its lines."""
         return self._name("ring" if group is None else f"ring:{group}")
 
     @property
     def gate(self) -> str:
-        """sorted set: lines out of rate tokens, by the time they open again (ms). Reserved."""
+        """sorted set: lines and groups out of rate tokens, by the time they open again (ms)."""
         return self._name("gate")
 
     @property
@@ -53,12 +53,12 @@ class Keys:
 
     @property
     def tat(self) -> str:
-        """sorted set: theoretical arrival times of rate limits. Reserved."""
+        """sorted set: places of rate limits (queue "", groups, paths) by their theoretical arrival time (us)."""
         return self._name("tat")
 
     @property
     def vt(self) -> str:
-        """sorted set: virtual times of the order `fair`. Reserved."""
+        """sorted set: paths that had a turn lately, by the virtual time of their next; in the order `fair`."""
         return self._name("vt")
 
     @property
@@ -236,12 +236,20 @@ META_FIELDS = {
     "paused": "1 while no jobs are given out",
     "rank": "the last rank given (us)",
     "step": "waiting that one unit of priority is worth (us); 60,000,000 if not there, 7e12 at most",
-    "mode": "`lines` while some group or key is limited: jobs stand in lines by path",
+    "held_until": "a handler asked for a pause of the queue until then (ms)",
+    "mode": "`lines` while some group or key is limited, or they take turns: jobs stand in lines by path",
+    "order": "`fair`: lines take turns; not there: by rank across all",
+    "clock": "the virtual time, in the order `fair`; a turn is 1,000,000",
+    "revise": "what is left to look at after a change of limits or order: a cursor, and keys",
     "lined": 'jobs waiting in lines other than the one of path ""',
     "limit": "most jobs of the queue that run at once",
     "limit:<group>": "most jobs of the group that run at once",
     "limit:<group>/*": "most jobs of each key of the group that run at once",
-    "limits": "how many groups or keys are limited",
+    "rate": "most jobs of the queue that start in a period: count, period (ms), burst",
+    "rate:<group>": "the same of the group",
+    "rate:<group>/*": "the same of each key of the group",
+    "limits": "how many limits there are on groups and keys",
+    "declared:<scope>": "what the handlers' code says of this limit (scope as behind `limit:`), as last written",
     "keep:<state>": "how long jobs that ended in this state are kept (ms)",
     "stale": "settlements refused because their token was not the job's any more",
 }

@@ -15,8 +15,8 @@ from heavylift.store.verbs import Verbs
 
 @dataclass(frozen=True, slots=True)
 class QueueCounts:
-    """How many jobs of a queue are in each state, at one moment. Age of the first in line, and time until the
-    next delayed one is due, in ms."""
+    """How many jobs of a queue are in each state, at one moment. Age of the first in line, time until the next delayed
+    one is due, and how much longer the queue rests because a handler asked for it, in ms."""
 
     waiting: int
     delayed: int
@@ -28,6 +28,7 @@ class QueueCounts:
     paused: bool
     oldest_waiting_ms: int | None
     next_due_ms: int | None = None
+    held_ms: int = 0
 
 
 _SIZES = ("waiting", "delayed", "blocked", "active", "completed", "failed", "cancelled")
@@ -41,12 +42,13 @@ class Reading(Verbs):
 
         def parse(reply: Any) -> QueueCounts:
             sizes = dict(zip(_SIZES, reply, strict=False))
-            paused, age, due = reply[len(_SIZES) :]
+            paused, age, due, held = reply[len(_SIZES) :]
             return QueueCounts(
                 **sizes,
                 paused=bool(paused),
                 oldest_waiting_ms=None if age < 0 else age,
                 next_due_ms=None if due < 0 else due,
+                held_ms=held,
             )
 
         return self._script("counts", queue, parse)

@@ -1,11 +1,10 @@
-"""Verbs of operators and of the janitor: cancel, remove, pause, limit, sweep."""
+"""Verbs of operators and of the janitor: cancel, remove, pause, sweep."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from heavylift.errors import InvalidArgument
 from heavylift.job import State
 from heavylift.store.call import Call
 from heavylift.store.verbs import Verbs, flag, nothing
@@ -45,7 +44,7 @@ class SweepReply:
 
 
 class Repairing(Verbs):
-    """Cancel, remove, pause, resume, limit, sweep."""
+    """Cancel, remove, pause, resume, sweep."""
 
     def cancel(self, queue: str, id: str) -> Call[CancelReply | None]:
         """Cancel a job, or ask the worker that runs it to stop. None: there is no such job."""
@@ -66,29 +65,6 @@ class Repairing(Verbs):
     def resume(self, queue: str) -> Call[bool]:
         """Give out jobs again and wake the idle workers it takes. False: the queue was not paused."""
         return self._script("resume", queue, flag)
-
-    def limit(self, queue: str, most: int | None, *, group: str = "", per_key: bool = False) -> Call[None]:
-        """Set how many jobs may run at once, over all workers; None lifts the limit.
-
-        Args:
-            queue: its name.
-            most: 0 or more; per key 1 or more.
-            group: limit this group instead of the queue.
-            per_key: limit each key of the group instead.
-
-        Raises:
-            InvalidArgument: `most` is too low, or `per_key` stands without a group.
-        """
-        if most is not None and most < per_key:
-            raise InvalidArgument("most", most, "give 1 or more per key (a group or queue may be held at 0), or None")
-        if per_key and not group:
-            raise InvalidArgument("group", group, "name the group whose keys are limited")
-        scope = f"{group}/*" if per_key else group
-        return self._script("limit", queue, nothing, scope=scope, most=-1 if most is None else most)
-
-    def set_step(self, queue: str, step_us: int) -> Call[None]:
-        """Set how much waiting, in microseconds, one unit of priority is worth (60 s unless set; at most 7e12)."""
-        return self._plain(nothing, "HSET", self.keys(queue).meta, "step", step_us)
 
     def sweep(
         self,

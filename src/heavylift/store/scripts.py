@@ -5,7 +5,8 @@ comment that is read by people and by this loader:
 
     -- keys: meta call(worker) locks        names of `Keys`; in brackets the argument a key is made from
     -- args: worker:str number:int rest     names and kinds; `rest` is a run of further arguments, from REST on
-    -- include: numbered wake               files of `lua/shared`, in this order
+    -- include: numbered wake               files of `lua/shared`, in this order; one that itself begins with
+                                            `-- include:` has those before it
 
 The verbs of a queue begin with the key `meta`, from which `lua/prelude.lua` names what scripts find on the way. The
 script then finds `meta_key`, `call_key`, `worker`, `number` as locals. In Python the same names are given as
@@ -105,10 +106,23 @@ class Scripts:
         lines += [f"local {arg} = {_KINDS[kind].format(i)}" for i, (arg, kind) in enumerate(args, 1)]
         lines += [f"local REST = {len(args) + 1}"] * rest
         lines += [(folder / "prelude.lua").read_text("utf-8")] * (keys[0][0] == "meta")
-        lines += [(folder / "shared" / f"{part}.lua").read_text("utf-8") for part in header["include"]]
+        lines += _included(folder / "shared", header["include"], []).values()
         source = "\n".join([*lines, body])
         sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
         return Verb(Script(name, source, sha), keys, tuple(arg for arg, _ in args), rest)
+
+
+def _included(folder: Traversable, names: Sequence[str], under: Sequence[str]) -> dict[str, str]:
+    """The shared files of these names and those they need, each once, in an order that Lua can read."""
+    found: dict[str, str] = {}
+    for name in names:
+        text = (folder / f"{name}.lua").read_text("utf-8")
+        first = _HEADER.match(text.partition("\n")[0])
+        if name in under:
+            raise ScriptShape(name, f"includes itself, by {' '.join(under)}")
+        needed = _included(folder, first[2].split(), [*under, name]) if first else {}
+        found.update({part: source for part, source in (needed | {name: text}).items() if part not in found})
+    return found
 
 
 def _read_header(verb: str, body: str) -> dict[str, list[str]]:

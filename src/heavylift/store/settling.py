@@ -54,7 +54,8 @@ def _plan(settlement: Settlement) -> str:
         raise ValueError("a settlement without a state has nothing to write")
     counter = settlement.count or "-"
     reason = settlement.reason or "-"
-    return f"{settlement.to} {counter} {round(settlement.delay * 1000)} {settlement.keep_rank:d} {reason}"
+    times = round(settlement.delay * 1000), round(settlement.rest * 1000)
+    return f"{settlement.to} {counter} {times[0]} {settlement.keep_rank:d} {reason} {times[1]}"
 
 
 def _cause(item: SettleItem) -> str:

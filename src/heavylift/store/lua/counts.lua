@@ -4,7 +4,7 @@
 -- keys: meta line delayed blocked locks completed failed cancelled ring held
 -- args:
 -- reply: waiting delayed blocked active completed failed cancelled, paused (0 | 1), ms the first in line has waited (-1),
---        ms until the next delayed job is due (-1)
+--        ms until the next delayed job is due (-1), ms that a handler has the queue rest for (0)
 -- include: meta lines
 
 read_meta()
@@ -14,7 +14,7 @@ local line = line_key
 if by_lines then
   local group = call('ZRANGE', ring_key, 0, 0)[1]
   local path = group and here({ ring_of(group) }) and call('ZRANGE', ring_of(group), 0, 0)[1]
-  if path and here({ line_of(path) }) then line = line_of(path) end
+  if path and call('EXISTS', line_key) == 0 and here({ line_of(path) }) then line = line_of(path) end
 end
 local head = call('ZRANGE', line, 0, 0, 'WITHSCORES')
 local age = -1
@@ -26,5 +26,6 @@ local first = call('ZRANGE', delayed_key, 0, 0, 'WITHSCORES')
 local next_due = first[1] and math.max(0, tonumber(first[2]) - now) or -1
 return {
   waiting, call('ZCARD', delayed_key), call('ZCARD', blocked_key), call('ZCARD', locks_key), call('ZCARD', completed_key),
-  call('ZCARD', failed_key), call('ZCARD', cancelled_key), paused and 1 or 0, age, next_due,
+  call('ZCARD', failed_key), call('ZCARD', cancelled_key), call('HEXISTS', meta_key, 'paused'), age, next_due,
+  held_until and held_until - now or 0,
 }

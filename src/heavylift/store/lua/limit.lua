@@ -1,48 +1,56 @@
 #!lua
--- limit: how many jobs may run at once: of the queue, of one group, or of each key of one group.
+-- limit: how many jobs may run at once, and be started in a time: of the queue, of one group, or of each key of one.
 --
--- What runs already goes on. Lines that may run under the new limit are admitted, others leave the ring. The first
--- limit on a group or key makes jobs stand in lines by group and key from then on.
+-- What runs already goes on, and counts. The first limit on a group or key makes jobs stand in lines by group and key
+-- from then on. A declaration that was written before changes nothing again: what was said by hand since then stays.
 --
--- keys: meta line delayed idle ring held
--- args: scope:str most:int
--- scope: "" the queue, "<group>" the group, "<group>/*" each of its keys; most: -1 lifts the limit
--- reply: nothing
--- include: meta lines wake
+-- keys: meta line delayed locks idle ring held
+-- args: scope:str most:str rate:str declared:str
+-- scope: "" the queue, "<group>" the group, "<group>/*" each of its keys; most: a number; rate: "count period burst",
+--        period in ms; each "" to leave it, "-" to lift it; declared: "" by hand, else what tells the declaration,
+--        "-" that there is none any more
+-- reply: 1, or 0 if it was declared before
+-- include: meta revise wake
+
+local ACTIVE_LINES = 500 -- lines brought up to date at once
 
 read_meta()
-local group = group_of(scope)
-local paths = {}
-if scope ~= '' then
-  for _, field in ipairs(call('HKEYS', held_key)) do
-    if string.find(field, '/', 1, true) and group_of(field) == group then paths[#paths + 1] = field end
+if declared ~= '' then
+  local before = call('HGET', meta_key, 'declared:' .. scope) or '-'
+  if before == declared then
+    return 0
   end
-  paths[#paths + 1] = group .. '/'
 end
-local lines = {}
-for _, path in ipairs(paths) do
-  need_line(lines, path)
-end
-by_lines = by_lines or scope ~= ''
-need_line(lines, '')
-if not here(lines) then
+
+local were_lines = by_lines
+by_lines = by_lines or scope ~= '' and (most ~= '-' or rate ~= '-')
+local names, group = {}, group_of(scope)
+need_line(names, by_lines and group .. '/' or '')
+if not here(names) or by_lines and not were_lines and not adopt_running() then
   return MOVING
 end
 
-local field = scope == '' and 'limit' or 'limit:' .. scope
-local change
-if most < 0 then
-  change = 0 - call('HDEL', meta_key, field)
-else
-  change = call('HSET', meta_key, field, most)
+if declared == '-' then
+  call('HDEL', meta_key, 'declared:' .. scope)
+elseif declared ~= '' then
+  call('HSET', meta_key, 'declared:' .. scope, declared)
 end
-if scope ~= '' then call('HINCRBY', meta_key, 'limits', change) end
-if by_lines then
-  call('HSET', meta_key, 'mode', 'lines')
-  admit('')
-  for _, path in ipairs(paths) do
-    admit(path)
+
+local function say(word, value)
+  local field = scope == '' and word or word .. ':' .. scope
+  if value == '-' then
+    return 0 - call('HDEL', meta_key, field)
   end
+  return value == '' and 0 or call('HSET', meta_key, field, value)
 end
-if not paused and backlog() then wake(most < 0 and 1000 or math.max(1, most)) end
-return 0
+local change = say('limit', most) + say('rate', rate)
+if scope ~= '' and change ~= 0 then call('HINCRBY', meta_key, 'limits', change) end
+if by_lines and scope ~= '' then
+  if not were_lines then call('HSET', meta_key, 'mode', 'lines') end
+  admit_group(group)
+  begin_revision()
+  revise(ACTIVE_LINES)
+  keep_meta()
+end
+if not paused and backlog() then wake((most == '-' or rate == '-') and 1000 or math.max(1, tonumber(most) or 1)) end
+return 1

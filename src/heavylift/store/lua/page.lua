@@ -18,7 +18,7 @@ if state ~= 'waiting' or call('HGET', meta_key, 'lined') == false then
   return call(newest == 1 and 'ZREVRANGE' or 'ZRANGE', KEY[state], offset, offset + count - 1)
 end
 
--- A line with jobs in it stands in its group's ring or is held; a group does in the ring, or is held, or limited.
+-- A line with jobs in it stands in its group's ring, or in the gate, or is held; so does a group, or it is limited.
 local paths, groups = { [''] = true }, {}
 for _, group in ipairs(call('ZRANGE', ring_key, 0, LINES)) do
   groups[group] = true
@@ -26,6 +26,10 @@ end
 for _, field in ipairs(call('HKEYS', held_key)) do
   groups[group_of(field)] = true
   if string.find(field, '/', 1, true) then paths[field] = true end
+end
+for _, member in ipairs(call('ZRANGE', gate_key, 0, LINES)) do
+  groups[group_of(member)] = true
+  if string.find(member, '/', 1, true) then paths[member] = true end
 end
 for _, field in ipairs(call('HKEYS', meta_key)) do
   local group = string.match(field, '^limit:([^/]+)$')

@@ -2,18 +2,20 @@
 -- settle: write what became of attempts, and let their locks go. Numbered.
 --
 -- Only the holder may: an item whose token is not the job's changes nothing and is counted. A job that is gone is not
--- made again. One that was asked to stop does not go back: it is cancelled instead.
+-- made again. One that was asked to stop does not go back: it is cancelled instead. A job may have its queue rest.
 --
 -- keys: meta call(worker) line delayed locks completed failed cancelled purge outbox idle ring held
 -- args: worker:str number:int rest
 -- rest: per item  id  token  plan  cause  result  record  progress  checkpoint   ("" where there is none)
---       plan "state counter delay keep_rank reason" ("-" where not said; delay in ms; keep_rank 0 | 1)
+--       plan "state counter delay keep_rank reason rest" ("-" where not said; delay in ms; keep_rank 0 | 1; rest:
+--       ms that the queue gives out no jobs, 0 for none)
 --       cause one word; of a dead letter a second, the fingerprint of its error, if it has one
 -- reply: one letter per item: o (ok), h (ok, and the outbox has something for its children), s (stale token), g (gone)
 -- include: meta unique numbered lines wake ending
 
 local WIDTH = 8
 local KEPT = 20 -- attempts kept on a job
+local LONGEST_REST = 3600000 -- ms that a handler may have its queue rest
 
 local stored, old = answered('settle')
 if old then
@@ -28,11 +30,13 @@ local plans = {}
 local function read_plan(text)
   local plan = plans[text]
   if not plan then
-    local state, counter, delay, keep_rank, reason = string.match(text, '^(%S+) (%S+) (%S+) (%S+) (%S+)$')
+    local state, counter, delay, keep_rank, reason, rest =
+      string.match(text, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%d+)$')
     reason = reason ~= '-' and reason or ''
     plan = {
       state = state, counter = counter ~= '-' and counter, delay = tonumber(delay), keep_rank = keep_rank == '1',
       reason = reason, event = '{"event":"' .. state .. '","job":"', tail = event_tail .. detail(reason) .. '}',
+      rest = math.min(tonumber(rest), LONGEST_REST),
     }
     plans[text] = plan
   end
@@ -70,7 +74,7 @@ for i, name in ipairs(names) do
     seen[name] = true
     jobs[i] = job
     local plan = read_plan(ARGV[at + 2])
-    if job[5] and (plan.state == 'waiting' or plan.state == 'delayed') then plan = read_plan('cancelled - 0 0 -') end
+    if job[5] and (plan.state == 'waiting' or plan.state == 'delayed') then plan = read_plan('cancelled - 0 0 - 0') end
     plan_of[i] = plan
     if job[3] and job[3] ~= '' then need_line(lines, job[3]) end
     if job[6] then lines[#lines + 1] = unique_name(job[6]) end
@@ -88,7 +92,7 @@ end
 
 local unlocked, purged, delayed, freed, outbox = {}, {}, {}, {}, {}
 local ended = { completed = {}, failed = {}, cancelled = {} }
-local put_back, first_due = 0, nil
+local put_back, first_due, rest = 0, nil, 0
 
 for i, name in ipairs(names) do
   local job, plan = jobs[i], plan_of[i]
@@ -99,6 +103,7 @@ for i, name in ipairs(names) do
     local starts, state, list = integer(job[2]) or 0, plan.state, ended[plan.state]
     local fields
     unlocked[#unlocked + 1] = id
+    rest = math.max(rest, plan.rest)
     if list then
       fields = { 'state', state, 'token', '', 'finished_at', now_text }
       if result ~= '' then also(fields, 'result', result) end
@@ -160,7 +165,12 @@ if queue_limit and #unlocked > 0 and backlog() then
 end
 if stale > 0 then call('HINCRBY', meta_key, 'stale', stale) end
 keep_meta()
-if not paused then wake(math.max(put_back, admitted)) end
+if rest > 0 then
+  call('HSET', meta_key, 'held_until', whole(math.max(held_until or 0, now + rest)))
+  wake(1) -- somebody must know when it ends
+elseif not paused then
+  wake(math.max(put_back, admitted))
+end
 
 local reply = table.concat(letters)
 answer('settle', reply)

@@ -7,25 +7,16 @@
 -- keys: meta line delayed blocked locks expiring completed failed cancelled purge outbox idle ring held
 -- args: limit:int keep_completed:int keep_failed:int most_completed:int most_failed:int
 -- reply: expired, removed, more (0 | 1: there is more to do), flows (0 | 1: `handover` or `tend` has something to do)
--- include: meta unique lines ending flow withdraw
+-- include: meta unique lines ending flow withdraw recount
 
 read_meta()
 if keep_completed ~= purge_time('completed') - now or keep_failed ~= purge_time('failed') - now then
   call('HSET', meta_key, 'keep:completed', keep_completed, 'keep:cancelled', keep_completed, 'keep:failed', keep_failed)
 end
 
--- Nothing runs but something is held: jobs were deleted by hand. Let their lines go again.
-if call('ZCARD', locks_key) == 0 and call('EXISTS', held_key) == 1 then
-  local fields, lines = call('HKEYS', held_key), {}
-  for _, field in ipairs(fields) do
-    need_line(lines, string.find(field, '/', 1, true) and field or field .. '/')
-  end
-  if here(lines) then
-    call('DEL', held_key)
-    for _, field in ipairs(fields) do
-      admit(string.find(field, '/', 1, true) and field or field .. '/')
-    end
-  end
+if here({ gate_key, tat_key, vt_key }) then
+  clean(tat_key, now_us)
+  recount()
 end
 
 local function overflow(state, most)

@@ -1,17 +1,15 @@
--- Lines and rings: which jobs may run, where groups or keys have concurrency limits.
+-- include: limits
 --
--- A job stands in the line of its path, "<group>/<key>" ("" for jobs that got ready while nothing was limited). The
--- ring of a group holds those of its lines that may run, by the rank of their first job; the ring of the queue holds
--- the groups that may run, by the best rank in theirs. A line or group that is empty or full (held = limit) stands in
--- no ring, so a job that may not run is never looked at; what lowers `held` admits the line again.
+-- Lines, rings and the gate: which jobs may run, where groups or keys have limits or take turns.
+--
+-- A job stands in the line of its path, "<group>/<key>". The ring of a group holds those of its lines that may run;
+-- the ring of the queue holds the groups that may run, by the best score in theirs. A line's score is the rank of its
+-- first job, or its virtual time where lines take turns. One that is out of tokens stands in `gate` instead, by the
+-- time it opens; one that is empty or full (held = limit) stands nowhere, and what lowers `held` admits it again. So a
+-- job that may not run is never looked at. The line of path "" holds jobs that got ready while nothing was limited;
+-- claims sort them into their lines.
 
-local function group_of(path)
-  return string.match(path, '^[^/]*')
-end
-
-local function has_key(path)
-  return path ~= '' and string.sub(path, -1) ~= '/'
-end
+local TURN = 1000000 -- virtual time of one job
 
 -- Where a job belongs that gets ready now. Its group is its handler, if it names none.
 local function path_of(handler, group, key)
@@ -34,63 +32,93 @@ local function need_line(names, path)
   if path ~= '' or by_lines then
     names[#names + 1] = line_of(path)
     names[#names + 1] = ring_of(group_of(path))
+    if not names.limits then
+      names.limits = true
+      also(names, gate_key, tat_key)
+      names[#names + 1] = vt_key
+    end
   end
 end
 
--- Concurrency limits of a group: its own, and that of each of its keys; nil where there is none.
-local limits_read = { [''] = {} }
-local function limits_of(group)
-  local limits = limits_read[group]
-  if not limits then
-    local said = call('HMGET', meta_key, 'limit:' .. group, 'limit:' .. group .. '/*')
-    limits = { group = tonumber(said[1]), key = tonumber(said[2]) }
-    limits_read[group] = limits
+-- A line that comes anew starts at the clock: no credit for absence. One that was served lately has its turn to wait.
+local vts = {}
+local function virtual_time(path)
+  local time = vts[path]
+  if not time then
+    time = tonumber(call('ZSCORE', vt_key, path) or nil) or 0
+    vts[path] = time
   end
-  return limits
+  return math.max(virtual_clock, time)
 end
 
-local function is_full(limit, field)
-  return limit ~= nil and (tonumber(call('HGET', held_key, field)) or 0) >= limit
+-- A line had its turn, at `time`. The clock never stands still, so lines that come later go behind those that wait.
+local function serve(path, time)
+  virtual_clock = math.max(virtual_clock + 1, time)
+  clocked = true
+  vts[path] = virtual_clock + TURN
+  call('ZADD', vt_key, whole(vts[path]), path)
 end
 
--- Put `member` into `ring` with the rank of the first in `source`, or take it out if that is empty or may not run.
-local function place(ring, member, source, full)
-  local first = not full and call('ZRANGE', source, 0, 0, 'WITHSCORES') or {}
-  if first[1] then
-    call('ZADD', ring, first[2], member)
-    return true
+-- Put `member` into `ring`, or into the gate, or out of both. True if it may run.
+local gated = 0 -- came into the gate by this call
+local function place(ring, member, score, full, rate, stay)
+  local opens = score and not full and rate and opening(rate, member)
+  if not score or full or opens then
+    call('ZREM', ring, member)
+    if opens then
+      gated = gated + call('ZADD', gate_key, whole(math.ceil(opens / 1000)), member)
+    elseif rate then
+      call('ZREM', gate_key, member)
+    end
+    return false
   end
-  call('ZREM', ring, member)
-  return false
+  if stay then
+    call('ZADD', ring, 'NX', score, member)
+  else
+    call('ZADD', ring, score, member)
+  end
+  if rate then call('ZREM', gate_key, member) end
+  return true
 end
 
-local function admit_line(path, group)
-  return place(ring_of(group), path, line_of(path), has_key(path) and is_full(limits_of(group).key, path))
+local function admit_line(path, group, anew)
+  local limits, key = limits_of(group), has_key(path)
+  local score = call('ZRANGE', line_of(path), 0, 0, 'WITHSCORES')[2]
+  local full = key and score and is_full(limits.key, path)
+  if score and fair then score = whole(virtual_time(path)) end
+  return place(ring_of(group), path, score, full, key and limits.key_rate or nil, fair and not anew)
 end
 
 local function admit_group(group)
-  return place(ring_key, group, ring_of(group), is_full(limits_of(group).group, group))
+  local limits = limits_of(group)
+  local score = call('ZRANGE', ring_of(group), 0, 0, 'WITHSCORES')[2]
+  if score and fair then score = whole(math.max(virtual_clock, tonumber(score))) end
+  return place(ring_key, group, score, score and is_full(limits.group, group), limits.group_rate)
 end
 
--- Bring the rings up to date after `path`'s line, or what it holds, has changed.
-local function admit(path)
-  local group = group_of(path)
-  admit_line(path, group)
-  admit_group(group)
-end
-
--- The same for many paths, the keys of `paths`; each group once. Returns how many of them may run now.
-local function admit_each(paths)
-  local runs = {}
-  for path in pairs(paths) do
+-- Bring rings and gate up to date after `path`'s line, or what it holds, has changed. `anew`: its turn has, too.
+local function admit(path, anew)
+  if path ~= '' then
     local group = group_of(path)
-    runs[group] = (runs[group] or 0) + (admit_line(path, group) and 1 or 0)
+    admit_line(path, group, anew)
+    admit_group(group)
   end
-  local sum = 0
+end
+
+-- The same for many paths, the keys of `paths`; each group once. Returns how many of them may run now, or will when
+-- the gate opens: somebody must know when.
+local function admit_each(paths, anew)
+  local runs, before, sum = {}, gated, 0
+  for path in pairs(paths) do
+    if path ~= '' then
+      local group = group_of(path)
+      runs[group] = (runs[group] or 0) + (admit_line(path, group, anew) and 1 or 0)
+    end
+  end
   for group, count in pairs(runs) do
     if admit_group(group) then sum = sum + count end
   end
-  return sum
+  return sum + gated - before
 end
 
 -- Jobs about to stand in line, by path; `line_up` puts them there.
@@ -110,6 +138,7 @@ local function line_up()
     if path ~= '' then lined = lined + #line / 2 end
   end
   if by_lines then admit_each(standing) end
+  standing = {}
 end
 
 -- A waiting job leaves its line.
@@ -119,17 +148,10 @@ local function leave(path, id)
   if by_lines then admit(path) end
 end
 
--- What runs is counted per group, and per path where there is a key. Jobs of path "" came before there were limits.
-local function hold(path, change)
-  if path == '' then
-    return
-  end
-  local group = group_of(path)
-  if call('HINCRBY', held_key, group, change) <= 0 then call('HDEL', held_key, group) end
-  if has_key(path) and call('HINCRBY', held_key, path, change) <= 0 then call('HDEL', held_key, path) end
-end
-
 -- Whether any job may run, as far as groups and keys are concerned.
 local function backlog()
-  return call('EXISTS', by_lines and ring_key or line_key) == 1
+  if by_lines then
+    return call('EXISTS', ring_key, line_key) > 0
+  end
+  return call('EXISTS', line_key) == 1
 end

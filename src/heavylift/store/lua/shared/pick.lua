@@ -100,9 +100,11 @@ local function pick_from_line(wanted)
   return reply, ids, passed > #ids or passed < #names
 end
 
--- The best line of the best group, and its first job with its rank; nothing, and whether a key has moved.
+-- The best line of the best group, its first job with its rank, and the turn that group has; nothing, and whether to
+-- stop here: a key has moved, or a line was not as its ring says.
 local function best()
-  local group = call('ZRANGE', ring_key, 0, 0)[1]
+  local top = call('ZRANGE', ring_key, 0, 0, 'WITHSCORES')
+  local group = top[1]
   if not group then
     return nil, false
   end
@@ -110,7 +112,7 @@ local function best()
   if not here({ ring }) then
     return nil, true
   end
-  local path = call('ZRANGE', ring, 0, 0)[1] or ''
+  local path = call('ZRANGE', ring, 0, 0)[1] or group .. '/'
   if not here({ line_of(path) }) then
     return nil, true
   end
@@ -119,16 +121,35 @@ local function best()
     admit(path)
     return nil, true
   end
-  return path, not here({ job_key(first[1]) }), first[1], first[2]
+  return path, not here({ job_key(first[1]) }), first[1], first[2], tonumber(top[2])
+end
+
+-- Whether the limits allow one more of `path`. Rings say so already, but while they are brought up to date.
+local function may_run(path)
+  local group, key = group_of(path), has_key(path)
+  local limits = limits_of(group)
+  return not (is_full(limits.group, group) or key and is_full(limits.key, path)
+    or limits.group_rate and opening(limits.group_rate, group)
+    or key and limits.key_rate and opening(limits.key_rate, path))
+end
+
+-- A job of `path` starts: it is counted, takes its tokens, and its line has had its turn.
+local function start(path, turn)
+  local group = group_of(path)
+  local limits = limits_of(group)
+  hold(path, 1)
+  if limits.group_rate then spend(limits.group_rate, group, 1) end
+  if limits.key_rate and has_key(path) then spend(limits.key_rate, path, 1) end
+  if fair then serve(path, revising and 0 or turn) end -- until all is revised, rings hold other scores as well
 end
 
 -- The general path: job by job; each is moved whole before the next is looked at. Returns as `pick_from_line`.
 local function pick_from_ring(wanted)
   local reply, ids = { 0, 0, 0, 0 }, {}
-  local bytes, passed = 0, 0
+  local bytes, passed, barred = 0, 0, 0
   local lock_end = whole(now + lease)
-  while #ids < wanted and passed - #ids < BURY_LIMIT do
-    local path, moving, id, rank = best()
+  while #ids < wanted and passed - #ids < BURY_LIMIT and barred < BURY_LIMIT do
+    local path, moving, id, rank, turn = best()
     if moving then
       if passed == 0 then
         return nil
@@ -138,30 +159,35 @@ local function pick_from_ring(wanted)
     if not path then
       return reply, ids, passed > #ids
     end
-    local name = job_key(id)
-    local job = look(name)
-    local why = defect(job)
-    if job[5] and not here({ unique_name(job[5]) }) then
-      if passed == 0 then
-        return nil
-      end
-      return reply, ids, true
-    end
-    if not why and bytes > 0 and bytes + #job[2] > max_bytes then
-      return reply, ids, true
-    end
-    call('ZREM', line_of(path), id)
-    if path ~= '' then lined = lined - 1 end
-    if why then
-      bury(id, job, why)
+    if revising and not may_run(path) then
+      barred = barred + 1
+      admit(path, true)
     else
-      bytes = bytes + take(reply, name, id, job, rank)
-      call('ZADD', locks_key, lock_end, id)
-      hold(path, 1)
-      ids[#ids + 1] = id
+      local name = job_key(id)
+      local job = look(name)
+      local why = defect(job)
+      if job[5] and not here({ unique_name(job[5]) }) then
+        if passed == 0 then
+          return nil
+        end
+        return reply, ids, true
+      end
+      if not why and bytes > 0 and bytes + #job[2] > max_bytes then
+        return reply, ids, true
+      end
+      call('ZREM', line_of(path), id)
+      lined = lined - 1
+      if why then
+        bury(id, job, why)
+      else
+        bytes = bytes + take(reply, name, id, job, rank)
+        call('ZADD', locks_key, lock_end, id)
+        start(path, turn)
+        ids[#ids + 1] = id
+      end
+      passed = passed + 1
+      admit(path, true)
     end
-    passed = passed + 1
-    admit(path)
   end
   return reply, ids, #ids < wanted
 end

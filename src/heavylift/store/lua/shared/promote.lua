@@ -39,3 +39,55 @@ local function promote(found)
   end
   line_up()
 end
+
+-- Lets the lines and groups in that have tokens again, at most `limit`. False if a key of theirs is not here.
+local function open_gate(limit)
+  local open = call('ZRANGEBYSCORE', gate_key, '-inf', now_text, 'LIMIT', 0, limit)
+  local names, paths, groups = {}, {}, {}
+  for _, member in ipairs(open) do
+    if string.find(member, '/', 1, true) then
+      paths[member] = true
+      need_line(names, member)
+    else
+      groups[#groups + 1] = member
+      names[#names + 1] = ring_of(member)
+    end
+  end
+  if not here(names) then
+    return false
+  end
+  if #open > 0 then call('ZREM', gate_key, unpack(open)) end
+  admit_each(paths)
+  for _, group in ipairs(groups) do
+    admit_group(group)
+  end
+  return true
+end
+
+-- Jobs that got ready while nothing was limited go into their lines, at most `limit`. False if a key is not here.
+local function sort_out(limit)
+  local found = call('ZRANGE', line_key, 0, limit - 1, 'WITHSCORES')
+  local names, lines, sorted = {}, {}, {}
+  for i = 1, #found, 2 do
+    names[#names + 1] = job_key(found[i])
+  end
+  if not here(names) then
+    return false
+  end
+  for i, name in ipairs(names) do
+    local job = redis.pcall('HMGET', name, 'state', 'handler', 'group', 'key')
+    local path = job.err and '/' or path_of(job[2], job[3], job[4])
+    sorted[i] = { path = path, whole = not job.err and job[1] == 'waiting' }
+    need_line(lines, path)
+  end
+  if not here(lines) then
+    return false
+  end
+  for i, name in ipairs(names) do
+    if sorted[i].whole then call('HSET', name, 'path', sorted[i].path) end
+    stand(sorted[i].path, found[i * 2], found[i * 2 - 1])
+  end
+  if #names > 0 then call('ZREMRANGEBYRANK', line_key, 0, #names - 1) end
+  line_up()
+  return true
+end
