@@ -1,7 +1,7 @@
 #!lua
 -- priority: a job that has not been started gets another priority; one in line keeps the time it got ready.
 --
--- keys: meta line delayed blocked expiring completed failed cancelled purge idle ring held
+-- keys: meta line delayed blocked expiring completed failed cancelled purge ring held
 -- args: id:str prio:int
 -- reply: its state, the priority it had, whether it could be changed (0 | 1); nothing if there is no such job
 -- include: meta unique lines flow withdraw
