@@ -184,7 +184,7 @@ def purge(
     if not all and not which:
         raise InvalidArgument("which", "", "say which (--queue, --reason, --handler ...), or --all")
     client = client_of(session)
-    choices = [which] if which else [{"queue": name} for name in client.queues()]
+    choices: list[dict[str, Any]] = [which] if which else [{"queue": name} for name in client.queues()]
     count = sum(client.purge_failed(dry_run=True, **chosen) for chosen in choices)
     if count and not dry_run:
         if not yes and (json or not sys.stdin.isatty()):
