@@ -38,7 +38,7 @@ class Launcher:
         launched: what to do with a new process, in the keeper's thread.
 
     Attributes:
-        size: how many places there are to be; set by `resize`.
+        size: how many places there are to be.
         problem: why slots cannot be started, if they cannot.
         started: how many processes were.
         changed: notified when `problem` was set or cleared.
