@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heavylift.duration import seconds
 from heavylift.errors import InvalidArgument, Retry
 from heavylift.event import Kind
 from heavylift.job import ENDED, JobSpec, State, new_id
-from heavylift.options import ID, NAME, Backoff, JobOptions, check_options, seconds
+from heavylift.options import ID, NAME, Backoff, JobOptions, check_options
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from heavylift.arguments import blame, decode_other, encode_other
+from heavylift.duration import seconds
 from heavylift.errors import InvalidArgument, InvalidJob, InvalidResult, PayloadTooLarge
 from heavylift.job import Envelope, JobSpec, Progress
-from heavylift.options import JobOptions, seconds
+from heavylift.options import JobOptions
 from heavylift.redaction import redacted
 
 # --- results ------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any, Unpack
 
 from heavylift.client import AsyncClient, AsyncJob, Client, Job
 from heavylift.client.overview import QueueStatus, Status, WorkerStatus
-from heavylift.client.which import Which, WhichFailed
+from heavylift.client.which import WhichFailed
 from heavylift.event import Event
 from heavylift.job import JobRecord
 from heavylift.store.facts import ServerFacts
@@ -70,7 +70,7 @@ class AsyncInspector:
         self, queue: str | None = None, *, offset: int = 0, limit: int = 100, **which: Unpack[WhichFailed]
     ) -> list[JobRecord]:
         """As `Inspector.failed`."""
-        return await self._client.shell.run(self._client.repairing.failed(Which.of(queue, which), offset, limit))
+        return await self._client.failed(queue, offset=offset, limit=limit, **which)
 
     def watch(
         self, *jobs: AsyncJob[Any], queue: str | None = None, timeout: float | None = None

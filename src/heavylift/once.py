@@ -115,12 +115,22 @@ class Step(Generic[T]):
             self._forgotten = True
 
 
+def check_key(key: str) -> str:
+    """The key, if it can be an effect's.
+
+    Raises:
+        InvalidArgument: it cannot.
+    """
+    if not isinstance(key, str) or not 1 <= len(key) <= MAX_KEY:
+        raise InvalidArgument("key", key, f"give a string of 1 to {MAX_KEY} characters")
+    return key
+
+
 class Once(Generic[T]):
     """What `ctx.once` returns: to be entered by `with`, in an async handler by `async with`."""
 
     def __init__(self, reporter: Asks, key: str, kind: Any, again: bool, keep: float) -> None:
-        if not isinstance(key, str) or not 1 <= len(key) <= MAX_KEY:
-            raise InvalidArgument("key", key, f"give a string of 1 to {MAX_KEY} characters")
+        check_key(key)
         if not 1 <= keep < 1e10:
             raise InvalidArgument("keep", keep, "give seconds, 1 or more")
         self._reporter = reporter

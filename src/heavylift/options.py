@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 import msgspec
 
-from heavylift.duration import seconds as seconds
+from heavylift.duration import seconds
 from heavylift.errors import InvalidArgument
 from heavylift.redaction import PATH
 from heavylift.unique import Unique
@@ -80,7 +80,7 @@ OnLostContact = Literal["stop", "finish"]
 Durable = Literal["fast", "fsync", "replicated"]
 """When `enqueue` returns: once Redis has the job, once it is on its disk, or once a replica has it too."""
 
-DURABLE = ("fast", "fsync", "replicated")
+DURABLE = get_args(Durable)
 
 OnParentFailure = Literal["fail", "run", "cancel", "require"]
 
@@ -159,9 +159,7 @@ def check_options(options: JobOptions) -> None:
         raise InvalidArgument("retries", options.retries, "give a whole number, zero or more")
     if options.backoff is not None and not isinstance(options.backoff, Backoff):
         raise InvalidArgument("backoff", options.backoff, "give a Backoff; Backoff.of makes one of seconds or a list")
-    for path in options.secret if isinstance(options.secret, (tuple, list)) else (options.secret,):
-        if not isinstance(options.secret, (tuple, list)) or not isinstance(path, str) or not PATH.fullmatch(path):
-            raise InvalidArgument("secret", path, 'give names of arguments, like ("password", "card.number")')
+    _check_secret(options.secret)
     if options.durable is not None and options.durable not in DURABLE:
         raise InvalidArgument("durable", options.durable, 'give "fast", "fsync" or "replicated"')
     _check_flow(options)
@@ -179,6 +177,15 @@ def _check_at(options: JobOptions) -> None:
         raise InvalidArgument("at", options.at, "give either delay or at, not both")
     if not isinstance(options.at, datetime) or options.at.tzinfo is None:
         raise InvalidArgument("at", options.at, "give a datetime with a time zone")
+
+
+def _check_secret(paths: object) -> None:
+    remedy = 'give names of arguments, like ("password", "card.number")'
+    if not isinstance(paths, (tuple, list)):
+        raise InvalidArgument("secret", paths, remedy)
+    for path in paths:
+        if not isinstance(path, str) or not PATH.fullmatch(path):
+            raise InvalidArgument("secret", path, remedy)
 
 
 def _check_flow(options: JobOptions) -> None:

@@ -14,9 +14,10 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, TypedDict
 
 from heavylift.codec import encode_args, seal
+from heavylift.duration import seconds
 from heavylift.errors import InvalidArgument, InvalidJob
 from heavylift.job import JobSpec, new_id
-from heavylift.options import ID, Backoff, Durable, JobOptions, JobRef, OnParentFailure, check_options, seconds
+from heavylift.options import ID, Backoff, Durable, JobOptions, JobRef, OnParentFailure, check_options
 from heavylift.store.jobs import NewJob
 from heavylift.unique import Unique
 

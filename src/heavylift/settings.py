@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from heavylift.errors import InvalidArgument
+from heavylift.options import DURABLE
 
 FOLDER = ".heavylift"
 """The folder that marks a project's root and holds the embedded server's files."""
@@ -99,7 +100,7 @@ class Settings:
                 raise InvalidArgument(name, getattr(self, name), f"give {low} or more")
         if not self.heartbeat <= self.lock / 2:
             raise InvalidArgument("heartbeat", self.heartbeat, f"give at most half of lock ({self.lock:g} s)")
-        if self.durable not in ("fast", "fsync", "replicated"):
+        if self.durable not in DURABLE:
             raise InvalidArgument("durable", self.durable, 'give "fast", "fsync" or "replicated"')
         if not self.prefix or not set(self.prefix).isdisjoint("{}* \n"):
             raise InvalidArgument("prefix", self.prefix, "use letters, digits and _ . : -")

@@ -32,22 +32,7 @@ LONGEST = 3660 * 86_400_000
 """The longest interval, about ten years, in ms."""
 
 
-class _Ticks:
-    def after(self, at: int) -> int | None:
-        """The first tick later than `at`; None if there is none for 50 years."""
-        raise NotImplementedError
-
-    def upcoming(self, at: int, count: int) -> list[int]:
-        """The first `count` ticks later than `at`."""
-        found: list[int] = []
-        tick = self.after(at)
-        while tick is not None and len(found) < count:
-            found.append(tick)
-            tick = self.after(tick)
-        return found
-
-
-class Cron(_Ticks, msgspec.Struct, frozen=True, tag_field="kind", tag="cron", omit_defaults=True):
+class Cron(msgspec.Struct, frozen=True, tag_field="kind", tag="cron", omit_defaults=True):
     """Ticks of a cron expression: `Cron("0 3 * * *", tz="Europe/Berlin")`.
 
     Five fields (minute, hour, day, month, weekday), or six with the seconds first. Each is `*`, a number, a range
@@ -115,7 +100,7 @@ class Cron(_Ticks, msgspec.Struct, frozen=True, tag_field="kind", tag="cron", om
             yield (round(tick.timestamp()) + second) * 1000
 
 
-class Every(_Ticks, msgspec.Struct, frozen=True, tag_field="kind", tag="every", omit_defaults=True, kw_only=True):
+class Every(msgspec.Struct, frozen=True, tag_field="kind", tag="every", omit_defaults=True, kw_only=True):
     """Ticks at an even distance: `Every(minutes=5)`. The parts add up.
 
     They are counted from 1970 and not from when the schedule was made: `Every(minutes=5)` ticks at :00, :05, :10, on
@@ -161,6 +146,17 @@ class Every(_Ticks, msgspec.Struct, frozen=True, tag_field="kind", tag="every", 
 
 
 Timetable: TypeAlias = Cron | Every
+
+
+def upcoming(times: Timetable, at: int, count: int) -> list[int]:
+    """The first `count` ticks later than `at`."""
+    found: list[int] = []
+    tick = times.after(at)
+    while tick is not None and len(found) < count:
+        found.append(tick)
+        tick = times.after(tick)
+    return found
+
 
 _EVERY = re.compile(r"@?every\s+((?:\d+(?:\.\d+)?\s*[a-z]+\s*)+)", re.IGNORECASE)
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)", re.IGNORECASE)

@@ -184,7 +184,7 @@ def test_a_job_that_ends_between_listening_and_reading_is_seen(url: str, hand: H
             if isinstance(step, Listen):
                 hand.complete(hand.claim(), "seen")
 
-        plan = Operations(Jobs("heavylift"), 5, reread=60).result(job.queue, job.id, Any, 30)
+        plan = Operations(Jobs("heavylift"), 5, 60, 1000).result(job.queue, job.id, Any, 30)
         assert carry_out(plan, client, on_step) == "seen"
         assert reads == 2
 
@@ -200,7 +200,7 @@ def test_a_job_whose_end_was_not_heard_is_read_after_a_while(url: str, hand: Han
             if heard == 2 and isinstance(step, Hear):
                 hand.complete(hand.claim(), "read")
 
-        plan = Operations(Jobs("heavylift"), 5, reread=0.05).result(job.queue, job.id, Any, 30)
+        plan = Operations(Jobs("heavylift"), 5, 0.05, 1000).result(job.queue, job.id, Any, 30)
         assert carry_out(plan, client, on_step) == "read"
 
 

@@ -6,7 +6,6 @@ is nothing left.
 
 from __future__ import annotations
 
-import os
 import random
 
 import hypothesis.strategies as st
@@ -16,10 +15,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from heavylift.store.connection import Connection
 from heavylift.store.keys import Keys
 from tests.servers import Server
-from tests.store import census
+from tests.store import census, machines
 from tests.store.flows import DONE, FAILED, Flows
 
-EXAMPLES = int(os.environ.get("HEAVYLIFT_TEST_EXAMPLES", "40"))
 QUEUES = ("p", "q", "r")
 TICK = 40_000
 LONG = 10**9
@@ -140,7 +138,9 @@ class Run:
             assert left == staged, "what is left is what no job came of, and lapses"
 
 
-@settings(max_examples=EXAMPLES, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=machines.EXAMPLES, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
 @given(seed=st.integers(0, 10**9))
 def test_whatever_happens_every_job_of_a_flow_ends_and_nothing_is_left(
     connection: Connection, server: Server, seed: int

@@ -6,27 +6,21 @@ leaves nothing that may run; a rate is never exceeded. At the end nothing is lef
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import hypothesis.strategies as st
-import pytest
-import redis
-from hypothesis import HealthCheck, settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import invariant, rule
 
 from heavylift.decide import Settlement
 from heavylift.job import State
 from heavylift.limits import Rate
-from heavylift.store.connection import Connection, Target
 from heavylift.store.jobs import Jobs, NewJob, SettleItem
 from tests.servers import Server
-from tests.store import census
+from tests.store import census, machines
 from tests.store.test_model import scripts
 
-EXAMPLES = int(os.environ.get("HEAVYLIFT_TEST_EXAMPLES", "40"))
 QUEUE = "q"
 TICK = 20_000  # ms; the test's own time does not matter beside it
 LEASE = 50 * TICK
@@ -34,11 +28,8 @@ SCOPES = st.sampled_from([("", False), ("g", False), ("g", True), ("h", True)])
 RATES = st.sampled_from([Rate(1, TICK / 1000), Rate(2, 3 * TICK / 1000, 2), Rate(1, 4 * TICK / 1000, 3)])
 
 
-class Limited(RuleBasedStateMachine):
+class Limited(machines.StoreMachine):
     """The rules. `client` and `connection` are put there by the test."""
-
-    client: redis.Redis
-    connection: Connection
 
     def __init__(self) -> None:
         super().__init__()
@@ -225,18 +216,5 @@ def _name(scope: tuple[str, bool]) -> str:
     return f"{scope[0]}/*" if scope[1] else scope[0]
 
 
-@pytest.fixture
-def machine(server: Server) -> Iterator[type[Limited]]:
-    connection = Connection(Target.from_url(server.url), name="model")
-    with server.client() as client:
-        yield type("Limited", (Limited,), {"client": client, "connection": connection})
-    connection.close()
-
-
-def test_no_line_is_stuck_and_no_limit_exceeded_whatever_happens(machine: type[Limited]) -> None:
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=EXAMPLES, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
-    )
+def test_no_line_is_stuck_and_no_limit_exceeded_whatever_happens(server: Server) -> None:
+    machines.run(Limited, server)

@@ -7,29 +7,24 @@ matter. At the end everything is drained, and nothing may be left.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import hypothesis.strategies as st
 import pytest
-import redis
-from hypothesis import HealthCheck, settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import invariant, precondition, rule
 
 from heavylift.decide import Settlement
 from heavylift.errors import StoreError
 from heavylift.job import AttemptRecord, Reason, State
 from heavylift.store.call import Call
-from heavylift.store.connection import Connection, Target
 from heavylift.store.jobs import Jobs, Letter, NewJob, ProgressItem, SettleItem
 from heavylift.store.scripts import Scripts
 from tests.servers import Server
-from tests.store import census
+from tests.store import census, machines
 
-EXAMPLES = int(os.environ.get("HEAVYLIFT_TEST_EXAMPLES", "40"))
 QUEUE = "q"
 TICK = 50_000  # ms; every duration below is a multiple, and a priority step (60 s) never is
 LEASE, KEEP, KEEP_FAILED = 2 * TICK, 10 * TICK, 12 * TICK
@@ -76,11 +71,8 @@ class Job:
     cancel: bool = False
 
 
-class Store(RuleBasedStateMachine):
+class Store(machines.StoreMachine):
     """The rules. `client` and `connection` are put there by the test."""
-
-    client: redis.Redis
-    connection: Connection
 
     def __init__(self) -> None:
         super().__init__()
@@ -524,18 +516,5 @@ def _running(found: census.Census) -> dict[str, int]:
     return running
 
 
-@pytest.fixture
-def machine(server: Server) -> Iterator[type[Store]]:
-    connection = Connection(Target.from_url(server.url), name="model")
-    with server.client() as client:
-        yield type("Store", (Store,), {"client": client, "connection": connection})
-    connection.close()
-
-
-def test_any_order_of_any_verbs_loses_no_job_and_counts_right(machine: type[Store]) -> None:
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=EXAMPLES, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
-    )
+def test_any_order_of_any_verbs_loses_no_job_and_counts_right(server: Server) -> None:
+    machines.run(Store, server)

@@ -5,24 +5,19 @@ The model knows for each digest which job has it. After every step Redis says th
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import cache
 
 import hypothesis.strategies as st
-import redis
-from hypothesis import HealthCheck, settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import invariant, precondition, rule
 
 from heavylift.decide import Settlement
 from heavylift.job import Reason, State
-from heavylift.store.connection import Connection, Target
 from heavylift.store.jobs import Jobs, NewJob, SettleItem
 from heavylift.store.scripts import Scripts
 from tests.servers import Server
-from tests.store import census
+from tests.store import census, machines
 
-EXAMPLES = int(os.environ.get("HEAVYLIFT_TEST_EXAMPLES", "40"))
 QUEUE = "q"
 TICK = 50_000
 HOUR = 3_600_000
@@ -66,11 +61,8 @@ class Held:
     starts: int
 
 
-class Store(RuleBasedStateMachine):
+class Store(machines.StoreMachine):
     """The rules. `client` and `connection` are put there by the test."""
-
-    client: redis.Redis
-    connection: Connection
 
     def __init__(self) -> None:
         super().__init__()
@@ -220,17 +212,4 @@ class Store(RuleBasedStateMachine):
 
 
 def test_any_order_of_requests_and_endings(server: Server) -> None:
-    with server.client() as client:
-        Store.client, Store.connection = client, Connection(Target.from_url(server.url), name="test")
-        try:
-            run_state_machine_as_test(
-                Store,
-                settings=settings(
-                    max_examples=EXAMPLES,
-                    stateful_step_count=30,
-                    deadline=None,
-                    suppress_health_check=list(HealthCheck),
-                ),
-            )
-        finally:
-            Store.connection.close()
+    machines.run(Store, server)

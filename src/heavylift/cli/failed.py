@@ -117,9 +117,7 @@ def listing(session: Session, which: dict[str, Any], limit: LimitOption = 50, js
 def groups(
     session: Session,
     which: dict[str, Any],
-    by: Annotated[
-        str, typer.Option(metavar="WHAT", help="fingerprint, reason, cause, handler or queue.")
-    ] = "fingerprint",
+    by: ByOption = "fingerprint",
     json: JsonOption = False,
 ) -> None:
     """Count dead letters by what they have in common, the largest group first."""

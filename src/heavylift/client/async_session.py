@@ -29,9 +29,8 @@ class AsyncSession:
     def __init__(self, place: Place) -> None:
         self._place = place
         self._guard = asyncio.Lock()
-        self._sharings: dict[
-            bool, AsyncSharing
-        ] = {}  # those who wait until their jobs are kept hold up only each other
+        # Of those who wait until their jobs are kept (True), and of the others: they hold up only each other.
+        self._sharings: dict[bool, AsyncSharing] = {}
         self._closed = False
         self._listener = Listener(lambda: Channel(place.find(), name=LISTENER))
 

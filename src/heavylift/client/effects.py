@@ -7,8 +7,7 @@ from typing import Any
 from heavylift.client.operations import Operations
 from heavylift.client.plan import Plan, ask
 from heavylift.codec import encode_result
-from heavylift.errors import InvalidArgument
-from heavylift.once import KEEP, MAX_KEY, MAX_RESULT
+from heavylift.once import KEEP, MAX_RESULT, check_key
 from heavylift.store.jobs import EffectRecord
 
 
@@ -25,19 +24,13 @@ class Effects:
 
     def look(self, key: str) -> Plan[EffectRecord | None]:
         """What is stored of an effect."""
-        return (yield from ask(self._jobs.once(_checked(key)), self._patience))
+        return (yield from ask(self._jobs.once(check_key(key)), self._patience))
 
     def forget(self, key: str) -> Plan[bool]:
         """It has not happened. False if nothing is stored."""
-        return (yield from ask(self._jobs.once_forget(_checked(key)), self._patience))
+        return (yield from ask(self._jobs.once_forget(check_key(key)), self._patience))
 
     def done(self, key: str, result: Any) -> Plan[None]:
         """It has happened, and this came of it."""
         data = encode_result(result, MAX_RESULT)
-        yield from ask(self._jobs.once_done(_checked(key), "", data, int(KEEP * 1000)), self._patience)
-
-
-def _checked(key: str) -> str:
-    if not isinstance(key, str) or not 1 <= len(key) <= MAX_KEY:
-        raise InvalidArgument("key", key, f"give a string of 1 to {MAX_KEY} characters")
-    return key
+        yield from ask(self._jobs.once_done(check_key(key), "", data, int(KEEP * 1000)), self._patience)

@@ -8,6 +8,7 @@ from typing import Any
 from heavylift.client.async_session import AsyncSessions
 from heavylift.client.flows import Flows
 from heavylift.client.handle import AsyncJob, Job
+from heavylift.client.operations import check_id
 from heavylift.client.session import Sessions
 from heavylift.job import State
 from heavylift.store.flowing import FlowJob
@@ -23,7 +24,7 @@ class FlowHandle:
     __slots__ = ("_plans", "_shell", "id")
 
     def __init__(self, shell: Any, plans: Flows, id: str) -> None:
-        self.id = plans.check(id)
+        self.id = check_id(id, "flow")
         self._shell: Any = shell
         self._plans = plans
 
@@ -67,8 +68,7 @@ class Flow(FlowHandle):
         Raises:
             ResultTimeout: they had not after `timeout` seconds.
         """
-        self._shell.run(self._plans.wait(self.id, timeout))
-        return self.counts()
+        return self._shell.run(self._plans.wait(self.id, timeout))
 
     def result(self, timeout: float | None = None) -> Any:
         """Wait for the end; what the job returned that nothing waits for, or a list if there are several.
@@ -108,8 +108,7 @@ class AsyncFlow(FlowHandle):
 
     async def wait(self, timeout: float | None = None) -> dict[State, int]:
         """As `Flow.wait`."""
-        await self._shell.run(self._plans.wait(self.id, timeout))
-        return await self.counts()
+        return await self._shell.run(self._plans.wait(self.id, timeout))
 
     async def result(self, timeout: float | None = None) -> Any:
         """As `Flow.result`."""

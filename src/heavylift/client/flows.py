@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 from heavylift.client.linking import travel
 from heavylift.client.operations import AT_ONCE, OUTAGE, Operations
-from heavylift.client.plan import Plan, ask, ask_all, or_raise
+from heavylift.client.plan import Plan, ask, ask_in_parts
 from heavylift.client.watching import listen_until
-from heavylift.errors import InvalidArgument, JobNotFound, ResultTimeout
+from heavylift.errors import JobNotFound, ResultTimeout
 from heavylift.job import State
-from heavylift.options import ID
-from heavylift.store.call import Call
 from heavylift.store.flowing import MOST_LISTED, FlowJob
 from heavylift.store.glance import ending
 from heavylift.store.handover import hand_over, look_after
@@ -39,12 +37,6 @@ class Flows:
         self._jobs = operations.jobs
         self._patience = operations.patience
 
-    def check(self, id: str) -> str:
-        """The id of a flow, if it can be one."""
-        if not isinstance(id, str) or not ID.fullmatch(id):
-            raise InvalidArgument("flow", id, "use 1 to 200 letters, digits and _ . : @ -")
-        return id
-
     def jobs(self, id: str) -> Plan[list[FlowJob]]:
         """All jobs of a flow that are kept, by their ids.
 
@@ -64,10 +56,7 @@ class Flows:
 
     def counts(self, id: str) -> Plan[dict[State, int]]:
         """How many of a flow's jobs are in each state; states without any are left out."""
-        counts: dict[State, int] = defaultdict(int)
-        for job in (yield from self.jobs(id)):
-            counts[job.state] += 1
-        return {state: counts[state] for state in State if state in counts}
+        return _counts((yield from self.jobs(id)))
 
     def cancel(self, id: str) -> Plan[int]:
         """Cancel all jobs of a flow that have not ended. How many it were; running ones are asked to stop."""
@@ -75,7 +64,7 @@ class Flows:
         cancelled = 0
         for state in ORDER:
             calls = [self._jobs.cancel(job.queue, job.id) for job in jobs if job.state is state]
-            replies = yield from self._in_parts(calls)
+            replies = yield from ask_in_parts(calls, self._patience, AT_ONCE)
             cancelled += sum(1 for reply in replies if reply and reply.how != "ended")
         yield from travel(hand_over(self._jobs, sorted({job.queue for job in jobs})), self._patience)
         return cancelled
@@ -89,12 +78,21 @@ class Flows:
         revived = 0
         for queue, ids in by_queue.items():
             parts = [ids[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE)]
-            revived += sum((yield from self._in_parts([self._jobs.revive(queue, some) for some in parts])))
+            calls = [self._jobs.revive(queue, some) for some in parts]
+            revived += sum((yield from ask_in_parts(calls, self._patience, AT_ONCE)))
         for queue in by_queue:
             yield from travel(look_after(self._jobs, queue), self._patience)
         return revived
 
-    def wait(self, id: str, timeout: float | None) -> Plan[list[FlowJob]]:
+    def wait(self, id: str, timeout: float | None) -> Plan[dict[State, int]]:
+        """How many of a flow's jobs ended in each way, once all have.
+
+        Raises:
+            ResultTimeout: they had not in time.
+        """
+        return _counts((yield from self._all_ended(id, timeout)))
+
+    def _all_ended(self, id: str, timeout: float | None) -> Plan[list[FlowJob]]:
         """All jobs of a flow, once they have ended.
 
         Raises:
@@ -121,7 +119,7 @@ class Flows:
         Raises:
             JobFailed, JobCancelled: the first job that did not complete by itself. ResultTimeout: as `wait`.
         """
-        jobs = yield from self.wait(id, timeout)
+        jobs = yield from self._all_ended(id, timeout)
         culprits = [job for job in jobs if job.state is not State.COMPLETED and job.reason not in BY_PARENTS]
         wanted = culprits[:1] or [job for job in jobs if job.last and job.reason not in BY_PARENTS]
         results: list[Any] = []
@@ -134,9 +132,7 @@ class Flows:
         found = yield from ask(ending(self._jobs.keys(job.queue), job.id), patience)
         return True if found is None or found.state.ended else None
 
-    def _in_parts(self, calls: Sequence[Call[Any]]) -> Plan[list[Any]]:
-        answers: list[Any] = []
-        for start in range(0, len(calls), AT_ONCE):
-            some = yield from ask_all(calls[start : start + AT_ONCE], self._patience)
-            answers += [or_raise(answer) for answer in some]
-        return answers
+
+def _counts(jobs: Iterable[FlowJob]) -> dict[State, int]:
+    counts = Counter(job.state for job in jobs)
+    return {state: counts[state] for state in State if state in counts}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import msgspec
 
 from heavylift.client.operations import Operations
-from heavylift.client.plan import Plan, ask_all, or_raise
+from heavylift.client.plan import Plan, ask_all, ask_in_parts
 from heavylift.errors import JobNotFound
 from heavylift.job import new_id
 from heavylift.options import JobOptions, JobRef
@@ -21,6 +21,9 @@ T = TypeVar("T")
 
 AT_ONCE = 500
 """Small calls sent together."""
+
+STAGED_AT_ONCE = 20
+"""Calls of `stage` sent together: each names hundreds of parents."""
 
 
 def travel(trip: Trip[T], patience: float) -> Plan[T]:
@@ -57,13 +60,11 @@ class Linking:
             queue = (yield from self._operations.find(one, None)) if isinstance(one, str) else one.queue
             parents.append(one if isinstance(one, JobRef) else JobRef(queue, one))
         flows: list[str] = []
-        for start in range(0, len(parents), AT_ONCE):
-            some = parents[start : start + AT_ONCE]
-            answers = yield from ask_all([self._jobs.place(parent) for parent in some], self._patience)
-            for parent, answer in zip(some, answers, strict=True):
-                if (flow := or_raise(answer)) is None:
-                    raise JobNotFound(f"after: no job {parent.id} in queue {parent.queue} (any more)")
-                flows.append(flow)
+        answers = yield from ask_in_parts([self._jobs.place(parent) for parent in parents], self._patience, AT_ONCE)
+        for parent, flow in zip(parents, answers, strict=True):
+            if flow is None:
+                raise JobNotFound(f"after: no job {parent.id} in queue {parent.queue} (any more)")
+            flows.append(flow)
         named = options.flow or flows[0] or parents[0].id
         return msgspec.structs.replace(options, after=tuple(parents), flow=named)
 
@@ -77,17 +78,10 @@ class Linking:
         calls: list[Call[Any]] = []
         for queue, mine in by_queue.items():
             calls += [self._jobs.stage(queue, run, nonce) for run in staged(mine)]
-        for answer in (yield from self._in_parts(calls)):
-            or_raise(answer)
+        yield from ask_in_parts(calls, self._patience, STAGED_AT_ONCE)
 
     def link(self, jobs: Iterable[tuple[str, NewJob]]) -> Plan[None]:
         """Have parents tell these jobs how they end. What is missed here, a janitor makes up for."""
         links = [Link(parent, JobRef(queue, job.id), 0, job.flow) for queue, job in jobs for parent in job.after]
         for start in range(0, len(links), AT_ONCE * 10):
             yield from travel(link(self._jobs, links[start : start + AT_ONCE * 10]), self._patience)
-
-    def _in_parts(self, calls: Sequence[Call[Any]]) -> Plan[list[Any]]:
-        answers: list[Any] = []
-        for start in range(0, len(calls), 20):
-            answers += yield from ask_all(calls[start : start + 20], self._patience)
-        return answers

@@ -10,9 +10,10 @@ from typing import Any, TypeAlias
 from heavylift.client.editing import Edit
 from heavylift.client.operations import Operations, missing, there
 from heavylift.client.plan import Plan, ask
+from heavylift.duration import seconds
 from heavylift.errors import InvalidArgument, UniqueHeld
 from heavylift.job import JobSpec, new_id
-from heavylift.options import JobOptions, check_options, seconds
+from heavylift.options import JobOptions, check_options
 from heavylift.store.jobs import Reprioritized, Rescheduled
 
 NewArgs: TypeAlias = JobSpec[Any] | Mapping[str, Any]

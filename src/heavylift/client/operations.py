@@ -51,7 +51,7 @@ class Operations:
         max_payload: the largest size of a job's encoded arguments in bytes.
     """
 
-    def __init__(self, jobs: Jobs, patience: float, reread: float, max_payload: int = 256 * 1024) -> None:
+    def __init__(self, jobs: Jobs, patience: float, reread: float, max_payload: int) -> None:
         self.jobs = jobs
         self.max_payload = max_payload
         self.patience = patience
@@ -70,7 +70,7 @@ class Operations:
         Raises:
             JobNotFound: no queue has it.
         """
-        _check_id(id)
+        check_id(id)
         if queue is not None:
             return check_queue(queue)
         names = yield from self.queues()
@@ -201,9 +201,14 @@ def check_timeout(timeout: float | None) -> None:
         raise InvalidArgument("timeout", timeout, "give seconds, zero or more, or None to wait for ever")
 
 
-def _check_id(id: str) -> str:
+def check_id(id: str, name: str = "id") -> str:
+    """The id, if a job or a flow can have it.
+
+    Raises:
+        InvalidArgument: none can; it is called `name` there.
+    """
     if not isinstance(id, str) or not ID.fullmatch(id):
-        raise InvalidArgument("id", id, "use 1 to 200 letters, digits and _ . : @ -")
+        raise InvalidArgument(name, id, "use 1 to 200 letters, digits and _ . : @ -")
     return id
 
 

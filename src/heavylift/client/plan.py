@@ -135,6 +135,19 @@ def ask(call: Call[T], patience: float) -> Plan[T]:
     return answer
 
 
+def ask_in_parts(calls: Sequence[Call[Any]], patience: float, at_once: int) -> Plan[list[Any]]:
+    """As `ask_all`, so many calls in each round trip at most.
+
+    Raises:
+        StoreError: the first refusal; what came before it is done.
+    """
+    answers: list[Any] = []
+    for start in range(0, len(calls), at_once):
+        some = yield from ask_all(calls[start : start + at_once], patience)
+        answers += map(or_raise, some)
+    return answers
+
+
 def or_raise(answer: Any) -> Any:
     """The answer of one call; raises it if it is an error."""
     if isinstance(answer, StoreError):

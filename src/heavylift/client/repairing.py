@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from heavylift.client.operations import AT_ONCE, Operations
-from heavylift.client.plan import Plan, ask, ask_all, or_raise
+from heavylift.client.plan import Plan, ask, ask_in_parts
 from heavylift.client.which import Which
 from heavylift.errors import InvalidArgument
 from heavylift.job import JobRecord, new_id
@@ -124,12 +124,8 @@ class Repairing:
         return found[:most]
 
     def _records(self, jobs: Sequence[tuple[str, str]]) -> Plan[list[JobRecord]]:
-        records: list[JobRecord] = []
-        for start in range(0, len(jobs), AT_ONCE):
-            calls = [self._jobs.job(queue, id) for queue, id in jobs[start : start + AT_ONCE]]
-            answers = yield from ask_all(calls, self._patience)
-            records += [record for answer in answers if (record := or_raise(answer)) is not None]
-        return records
+        records = yield from ask_in_parts([self._jobs.job(queue, id) for queue, id in jobs], self._patience, AT_ONCE)
+        return [record for record in records if record is not None]
 
     def _next(self, walk: _Walk) -> Plan[Sequence[Letter]]:
         """The next page of a walk; empty at its end."""

@@ -32,7 +32,8 @@ class Session:
     def __init__(self, place: Place) -> None:
         self._place = place
         self._guard = threading.Lock()
-        self._sharings: dict[bool, Sharing] = {}  # those who wait until their jobs are kept hold up only each other
+        # Of those who wait until their jobs are kept (True), and of the others: they hold up only each other.
+        self._sharings: dict[bool, Sharing] = {}
         self._closed = False
         self._listener = Listener(lambda: Channel(place.find(), name=LISTENER))
 

@@ -8,9 +8,7 @@ from typing import Any
 
 from heavylift.job import ClaimedJob, Counters
 from heavylift.store.call import Arg, Call
-from heavylift.store.verbs import Verbs, nothing, text
-
-CLAIM_BYTES = 1 << 18
+from heavylift.store.verbs import BATCH_BYTES, Verbs, nothing, text
 
 _WIDTH = 4
 """Fields per job in a reply; see `lua/shared/give.lua`."""
@@ -79,7 +77,7 @@ class Claiming(Verbs):
         credits: int,
         lease_ms: int,
         sleep_ms: int,
-        max_bytes: int = CLAIM_BYTES,
+        max_bytes: int = BATCH_BYTES,
     ) -> Call[ClaimReply]:
         """Take up to `credits` waiting jobs with their locks (at most 200, and about `max_bytes`).
 
@@ -121,7 +119,7 @@ class Claiming(Verbs):
         return self._script("extend", queue, parse, rest, lease=lease_ms)
 
     def takeover(
-        self, queue: str, worker: str, number: int, lease_ms: int, limit: int, max_bytes: int = CLAIM_BYTES
+        self, queue: str, worker: str, number: int, lease_ms: int, limit: int, max_bytes: int = BATCH_BYTES
     ) -> Call[list[ClaimedJob]]:
         """Take the jobs whose lock has expired, at most `limit`; each names the worker that held it.
 

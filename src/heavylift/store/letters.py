@@ -10,16 +10,13 @@ import msgspec
 
 from heavylift.job import AttemptRecord
 from heavylift.store.call import Arg, Call
-from heavylift.store.verbs import Verbs
+from heavylift.store.verbs import BATCH_BYTES, Verbs
 
 LETTERS_AT_ONCE = 200
 """Letters of one page at most."""
 
 REPLAYS_AT_ONCE = 100
 """Jobs of one replay or one discard."""
-
-PAGE_BYTES = 1 << 19
-"""About how much a page carries, when whole jobs are asked for."""
 
 Replayed: TypeAlias = Literal["ok", "not_failed", "gone", "held"]
 """`held`: another job holds its unique key, so that it stays where it is."""
@@ -94,7 +91,7 @@ class Letters(Verbs):
             newest=int(newest_first),
             count=min(count, LETTERS_AT_ONCE),
             whole_jobs=int(whole),
-            max_bytes=PAGE_BYTES,
+            max_bytes=BATCH_BYTES,
         )
 
     def replay(

@@ -8,8 +8,9 @@ comment that is read by people and by this loader:
     -- include: numbered wake               files of `lua/shared`, in this order; one that itself begins with
                                             `-- include:` has those before it
 
-The verbs of a queue begin with the key `meta`, from which `lua/prelude.lua` names what scripts find on the way. The
-script then finds `meta_key`, `call_key`, `worker`, `number` as locals. In Python the same names are given as
+The verbs of a queue begin with the key `meta`, from which `lua/prelude.lua` names what scripts find on the way; they
+have the time (`shared/clock.lua`) without asking for it. The script then finds `meta_key`, `call_key`, `worker`,
+`number` as locals. In Python the same names are given as
 keywords, so nobody counts positions, in either language.
 """
 
@@ -105,7 +106,8 @@ class Scripts:
         lines += [f"local {key}_key = KEYS[{i}]" for i, (key, _) in enumerate(keys, 1)]
         lines += [f"local {arg} = {_KINDS[kind].format(i)}" for i, (arg, kind) in enumerate(args, 1)]
         lines += [f"local REST = {len(args) + 1}"] * rest
-        lines += [(folder / "prelude.lua").read_text("utf-8")] * (keys[0][0] == "meta")
+        of_queue = keys[0][0] == "meta"
+        lines += [(folder / name).read_text("utf-8") for name in ("shared/clock.lua", "prelude.lua") if of_queue]
         lines += _included(folder / "shared", header["include"], []).values()
         source = "\n".join([*lines, body])
         sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()

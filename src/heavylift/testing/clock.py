@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from heavylift.errors import InvalidArgument
+from heavylift.duration import seconds
 from heavylift.store.scripts import Scripts
 
 
@@ -24,8 +24,5 @@ class MovingClock(Scripts):
         Raises:
             InvalidArgument: it would go back.
         """
-        seconds = by.total_seconds() if isinstance(by, timedelta) else by
-        if not 0 <= seconds < 1e10:
-            raise InvalidArgument("by", by, "give seconds or a timedelta, zero or more")
-        moved = Scripts(self.offset_ms + round(seconds * 1000), self.single_node)
+        moved = Scripts(self.offset_ms + round(seconds("by", by) * 1000), self.single_node)
         self.offset_ms, self.verbs = moved.offset_ms, moved.verbs

@@ -17,18 +17,20 @@ from typing import Any
 from heavylift.attempt import Prepared, Start, prepare
 from heavylift.codec import decode_envelope
 from heavylift.declaration import LaneName
-from heavylift.errors import InvalidArgument, InvalidJob, StopReason
+from heavylift.duration import seconds
+from heavylift.errors import InvalidJob, StopReason
 from heavylift.job import AttemptRecord, ClaimedJob, Reason, State
 from heavylift.lanes.running import Run
 from heavylift.registry import Registry
 from heavylift.settings import Settings
 from heavylift.store.connection import Connection
-from heavylift.store.jobs import Jobs
+from heavylift.store.jobs import BATCH_BYTES, Jobs
 from heavylift.testing.clock import MovingClock
 from heavylift.testing.running import Steps, attempt_steps, never
 from heavylift.worker.answering import Answering
 from heavylift.worker.answers import ANSWERS
 from heavylift.worker.contact import Contact
+from heavylift.worker.dispatcher import MOST_SETTLED
 from heavylift.worker.handover import HandOver
 from heavylift.worker.janitor import Janitor
 from heavylift.worker.queues import ServedQueue
@@ -199,8 +201,12 @@ class Drain:
 
     def _all_due(self, most: int) -> Steps[None]:
         """Until neither the queues nor, after the upkeep, the queues again have anything to run."""
-        while (yield from self._pass(most)) or (self._look_after() and (yield from self._pass(most))):
-            pass
+        ran = True
+        while ran:
+            ran = yield from self._pass(most)
+            if not ran:
+                self._look_after()
+                ran = yield from self._pass(most)
 
     def _pass(self, most: int) -> Steps[bool]:
         """One job of each queue; False if there was none."""
@@ -214,13 +220,12 @@ class Drain:
             )
         return len(self._attempts) > before
 
-    def _look_after(self) -> bool:
+    def _look_after(self) -> None:
         """What workers do beside their jobs: expire, take over, tell children of their parents."""
         self._janitor.round()
         self._settle()
         while not self._handover.idle():
             self._handover.round()
-        return True
 
     def _one(self, queue: str) -> Steps[None]:
         """Claim one job, run it, settle it."""
@@ -245,7 +250,7 @@ class Drain:
 
     def _settle(self) -> None:
         for queue in self._settler.pending():
-            items = self._settler.take(queue, 100, 1 << 18)
+            items = self._settler.take(queue, MOST_SETTLED, BATCH_BYTES)
             written = self._connection.ask(self._jobs.settle(queue, self._worker, next(self._numbers), items))
             if "outbox" in written:
                 self._handover.filled(queue)
@@ -281,10 +286,6 @@ class Drain:
 
 
 def _horizon(with_delayed: bool | float | timedelta) -> float:
-    if isinstance(with_delayed, timedelta):
-        return with_delayed.total_seconds()
     if isinstance(with_delayed, bool):
         return float("inf") if with_delayed else -1.0
-    if not with_delayed >= 0:
-        raise InvalidArgument("with_delayed", with_delayed, "give True, seconds or a timedelta")
-    return with_delayed
+    return seconds("with_delayed", with_delayed)

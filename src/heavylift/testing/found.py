@@ -11,6 +11,7 @@ import msgspec
 
 from heavylift.arguments import encode_other
 from heavylift.codec import encode_args
+from heavylift.duration import seconds
 from heavylift.errors import InvalidArgument
 from heavylift.handler import Handler
 from heavylift.job import JobRecord, JobSpec
@@ -54,14 +55,14 @@ class Wanted:
         Raises:
             InvalidArgument: the handler has no argument of such a name: the assertion could never hold.
         """
-        seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
+        wait = None if delay is None else seconds("delay", delay)
         if isinstance(what, JobSpec):
             given = {**msgspec.json.decode(encode_args(what)), **_plain(args or {})}
-            return cls(what.handler, given, queue, seconds, priority, tuple(tags))
+            return cls(what.handler, given, queue, wait, priority, tuple(tags))
         if isinstance(what, Handler):
             _check_names(what, args or {})
         name = what.name if isinstance(what, Handler) else what
-        return cls(name, _plain(args or {}), queue, seconds, priority, tuple(tags))
+        return cls(name, _plain(args or {}), queue, wait, priority, tuple(tags))
 
     def fits(self, job: JobRecord) -> bool:
         """True if this is such a job."""

@@ -31,7 +31,7 @@ from heavylift.registry import Registry
 from heavylift.service import Service
 from heavylift.store.call import Call
 from heavylift.store.claiming import ClaimReply
-from heavylift.store.jobs import Jobs
+from heavylift.store.jobs import BATCH_BYTES, Jobs
 from heavylift.store.settling import SettleItem
 from heavylift.worker.contact import Contact
 from heavylift.worker.handover import HandOver
@@ -45,8 +45,7 @@ log = structlog.get_logger("heavylift")
 
 MOST_CLAIMED = 50
 MOST_SETTLED = 100
-MOST_BYTES = 1 << 18
-"""Bounds of one script call, so that no call holds Redis up for long."""
+"""Bounds of one script call, beside `BATCH_BYTES`, so that no call holds Redis up for long."""
 
 REFUSED_PAUSE = 0.05
 """Seconds before a refused call is sent again (a key is moving, a right is missing)."""
@@ -165,7 +164,7 @@ class Dispatcher(Service):
         return calls
 
     def _settle(self, queue: str) -> _Pending:
-        items = self._settler.take(queue, MOST_SETTLED, MOST_BYTES)
+        items = self._settler.take(queue, MOST_SETTLED, BATCH_BYTES)
         call = self._jobs.settle(queue, self._worker, next(self._numbers), items)
         return _Pending("settle", queue, call, items=items)
 
@@ -193,7 +192,6 @@ class Dispatcher(Service):
             credits,
             lease_ms=int(self._lock * 1000),
             sleep_ms=int(self._poll * 1000) + 1000,
-            max_bytes=MOST_BYTES,
         )
         return _Pending("claim", queue.name, call, credits=credits)
 

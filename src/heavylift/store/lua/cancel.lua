@@ -7,13 +7,9 @@
 -- include: meta unique lines ending flow withdraw
 
 read_meta()
-local jobs = survey({ id })
-if not jobs then
-  return MOVING
-end
-local job = jobs[id]
+local job, answer = single(id)
 if not job then
-  return nil
+  return answer
 end
 if ENDED[job.state] then
   return { job.state, 'ended' }

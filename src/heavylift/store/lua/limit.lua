@@ -12,8 +12,6 @@
 -- reply: 1, or 0 if it was declared before
 -- include: meta revise wake
 
-local ACTIVE_LINES = 500 -- lines brought up to date at once
-
 read_meta()
 if declared ~= '' then
   local before = call('HGET', meta_key, 'declared:' .. scope) or '-'

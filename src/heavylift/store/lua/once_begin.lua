@@ -7,9 +7,9 @@
 -- keys: once(digest)
 -- args: digest:str name:str nonce:str queue:str job:str token:str keep:int instead:str
 -- reply: new | done, result | begun, queue, job and token of who began it
--- include:
+-- include: clock
 
-local said = redis.call('HMGET', once_key, 'state', 'nonce', 'token', 'result', 'queue', 'job')
+local said = call('HMGET', once_key, 'state', 'nonce', 'token', 'result', 'queue', 'job')
 local state, holder = said[1], said[3] or ''
 if state == 'done' then
   return { 'done', said[4] or 'null' }
@@ -18,10 +18,8 @@ if state == 'begun' and said[2] ~= nonce and (instead == '' or holder ~= instead
   return { 'begun', said[5] or '', said[6] or '', holder }
 end
 if state ~= 'begun' or said[2] ~= nonce then
-  local clock = redis.call('TIME')
-  local now = string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000) + OFFSET)
-  redis.call('HSET', once_key, 'state', 'begun', 'key', name, 'nonce', nonce, 'queue', queue, 'job', job,
-    'token', token, 'begun_at', now)
-  redis.call('PEXPIRE', once_key, keep)
+  call('HSET', once_key, 'state', 'begun', 'key', name, 'nonce', nonce, 'queue', queue, 'job', job,
+    'token', token, 'begun_at', now_text)
+  call('PEXPIRE', once_key, keep)
 end
 return { 'new' }

@@ -7,14 +7,12 @@
 -- args: digest:str name:str token:str result:str keep:int
 -- token: of the holder, "" for an operator
 -- reply: ok, or lost: another holds it, or has recorded a result
--- include:
+-- include: clock
 
-local said = redis.call('HMGET', once_key, 'state', 'token')
+local said = call('HMGET', once_key, 'state', 'token')
 if token ~= '' and said[1] and said[2] ~= token then
   return 'lost'
 end
-local clock = redis.call('TIME')
-local now = string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000) + OFFSET)
-redis.call('HSET', once_key, 'state', 'done', 'key', name, 'token', token, 'result', result, 'done_at', now)
-redis.call('PEXPIRE', once_key, keep)
+call('HSET', once_key, 'state', 'done', 'key', name, 'token', token, 'result', result, 'done_at', now_text)
+call('PEXPIRE', once_key, keep)
 return 'ok'

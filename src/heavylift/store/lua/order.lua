@@ -6,8 +6,6 @@
 -- reply: 1, or 0 if that was its order
 -- include: meta revise wake
 
-local ACTIVE_LINES = 500 -- lines brought up to date at once
-
 read_meta()
 if fair == (order == 'fair') then
   return 0

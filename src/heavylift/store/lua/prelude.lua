@@ -1,23 +1,10 @@
--- What every verb of a queue finds: names for its keys and arguments (bound by the loader), the time, a few words.
+-- What every verb of a queue finds beside its keys and arguments (bound by the loader) and the time (shared/clock).
 -- CLUSTER and OFFSET (ms, for tests) are set by the loader. Numbers are turned into text once, where many commands
 -- take them: Redis' own conversion costs more than most commands.
-
-local call = redis.call
 
 -- All keys of a queue begin with `base`; jobs and lines, which a script finds on the way, are named from it.
 local base = string.sub(meta_key, 1, -5)
 local prefix, queue = string.match(base, '^(.*):{(.*)}:$')
-
--- Redis' own clock is the only one: microseconds for ranks, milliseconds for everything else.
-local clock = call('TIME')
-local now_us = clock[1] * 1000000 + clock[2] + OFFSET * 1000
-local now = math.floor(now_us / 1000)
-
-local function whole(value)
-  return string.format('%.0f', value)
-end
-
-local now_text = whole(now)
 
 -- What a field says, as a number; nil if there is none or it is no whole number. Jobs' hashes can be changed by
 -- anybody, and an error in the middle of a script would leave half of it done.

@@ -7,13 +7,9 @@
 -- include: meta unique lines flow withdraw
 
 read_meta()
-local jobs = survey({ id })
-if not jobs then
-  return MOVING
-end
-local job = jobs[id]
+local job, answer = single(id)
 if not job then
-  return nil
+  return answer
 end
 local was = integer(job.prio) or 0
 if job.state ~= 'waiting' and job.state ~= 'delayed' and job.state ~= 'blocked' then

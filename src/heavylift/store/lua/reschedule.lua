@@ -9,13 +9,9 @@
 -- include: meta unique lines wake flow withdraw
 
 read_meta()
-local jobs = survey({ id })
-if not jobs then
-  return MOVING
-end
-local job = jobs[id]
+local job, answer = single(id)
 if not job then
-  return nil
+  return answer
 end
 if relative == 1 then due = now + due end
 local was = job.state

@@ -4,12 +4,10 @@
 -- keys: workers
 -- args: worker:str
 -- reply: nothing
--- include:
+-- include: clock
 
 local FORGOTTEN = 86400000 -- ms
 
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000) + OFFSET
-redis.call('ZADD', workers_key, string.format('%.0f', now), worker)
-redis.call('ZREMRANGEBYSCORE', workers_key, '-inf', string.format('(%.0f', now - FORGOTTEN))
+call('ZADD', workers_key, now_text, worker)
+call('ZREMRANGEBYSCORE', workers_key, '-inf', '(' .. whole(now - FORGOTTEN))
 return 0

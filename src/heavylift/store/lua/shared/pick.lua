@@ -15,6 +15,11 @@ local function look(name)
   return job
 end
 
+-- Whether what goes with a job is on another node.
+local function is_moving(job)
+  return job[5] and not here({ unique_name(job[5]) })
+end
+
 -- Why a job may not be given, or nil: `malformed`, `expired`.
 local function defect(job)
   if job.err or job[1] ~= 'waiting' or not job[2] or job.broken then
@@ -78,7 +83,7 @@ local function pick_from_line(wanted)
   for i, name in ipairs(names) do
     local id, job = found[i * 2 - 1], look(name)
     local why = defect(job)
-    if job[5] and not here({ unique_name(job[5]) }) then
+    if is_moving(job) then
       if passed == 0 then
         return nil
       end
@@ -166,7 +171,7 @@ local function pick_from_ring(wanted)
       local name = job_key(id)
       local job = look(name)
       local why = defect(job)
-      if job[5] and not here({ unique_name(job[5]) }) then
+      if is_moving(job) then
         if passed == 0 then
           return nil
         end

@@ -37,6 +37,15 @@ local function survey(ids)
   return jobs
 end
 
+-- The one job of a verb; or nil, and what the verb answers: a key has moved, or there is no such job.
+local function single(id)
+  local jobs = survey({ id })
+  if not jobs then
+    return nil, MOVING
+  end
+  return jobs[id] or nil, nil
+end
+
 -- Out of the line or set its state stands for. Not for active jobs: those are their holders'.
 local function withdraw(id, job)
   local state = job.state
