@@ -115,6 +115,18 @@ def check_pixels(reference: str, size: tuple[int, int]) -> None:
         raise Reject(f"{reference!r}: {size[0]} x {size[1]} pixels are more than the {max_pixels():,} allowed")
 
 
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes an image upright, by its orientation."""
+
+
 @contextmanager
 def decoding(reference: str) -> Iterator[None]:
     """Whatever the bytes make the decoders do inside is a `Reject` that names the file."""
@@ -162,6 +174,11 @@ def orientation(image: Image.Image) -> int:
     except Exception:
         return 1
     return said if isinstance(said, int) and 1 <= said <= 8 else 1
+
+
+def upright(image: Image.Image, turn: int) -> Image.Image:
+    """The image turned as its orientation says."""
+    return image.transpose(TURNS[turn]) if turn in TURNS else image
 
 
 def rights(image: Image.Image) -> bytes:

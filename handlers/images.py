@@ -25,16 +25,6 @@ DRAFT_GAP = 2.0
 REDUCING_GAP = 3.0
 """How much larger than its result an image is before the last, careful step; below, the cheap steps show."""
 
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
 
 class Resized(TypedDict):
     """What `resize` returns.
@@ -152,8 +142,7 @@ def _scaled(
     ctx.progress(0.4, message="resizing")
     profile = raw.info.get("icc_profile")
     image = _pixels.workable(raw).resize(here.size, Image.Resampling.LANCZOS, box=box, reducing_gap=REDUCING_GAP)
-    if turn in _TURNS:
-        image = image.transpose(_TURNS[turn])
+    image = _pixels.upright(image, turn)
     image.info = {"icc_profile": profile}
     return full, image, kept
 

@@ -181,6 +181,8 @@ class JobRecord:
 
     Attributes:
         original_args: the arguments it came with, if it was replayed with others.
+        flow: id of the flow it is in.
+        blame: queue and id of the parent that ended it by not completing, and how that ended.
     """
 
     id: str
@@ -202,6 +204,8 @@ class JobRecord:
     attempts: Sequence[AttemptRecord] = ()
     cancel_requested: bool = False
     original_args: Any = None
+    flow: str | None = None
+    blame: str | None = None
 
 
 def new_id() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from heavylift import Client, JobSpec, chain
 from tests.cli.harness import Project
 from tests.waiting import wait_until
 
@@ -190,3 +191,20 @@ def test_an_effect_is_shown_settled_and_forgotten(project: Project) -> None:
     assert "receipt" in project.run("once", "charge:42").stdout
     assert project.json("once", "charge:42", "--forget")[0]["how"] == "forgotten"
     assert "nothing is known" in project.run("once", "charge:42").stderr
+
+
+def test_a_flow_is_shown_cancelled_and_retried(project: Project) -> None:
+    with Client(project.url) as client:
+        echo = [JobSpec("echo", {"text": text}) for text in "abc"]
+        flow = client.enqueue_flow(chain(*echo), id="tale")
+        shown = project.run("flow", "tale").stdout
+        assert "2 blocked" in shown
+        assert flow.jobs[2].id in shown
+        assert flow.jobs[1].id in project.run("job", flow.jobs[2].id).stdout, "what it waits for"
+        assert project.json("flow", "tale", "--cancel") == [{"id": "tale", "cancelled": 3}]
+        assert project.json("flow", "tale", "--retry") == [{"id": "tale", "retried": 3}]
+        project.worker()
+        assert flow.result(timeout=20)["said"] == "c"
+        assert [job["state"] for job in project.json("flow", "tale")] == ["completed"] * 3
+    assert project.run("flow", "nobody").returncode == 1
+    assert project.run("flow", "tale", "--cancel", "--retry").returncode == 2

@@ -14,6 +14,7 @@ from heavylift.cli import (
     cancel,
     enqueue,
     failed,
+    flow,
     handlers,
     init,
     job,
@@ -61,7 +62,7 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_before)
-    for module in (worker, enqueue, status, job, watch, failed, cancel, once, queues, handlers, settings, init):
+    for module in (worker, enqueue, status, job, watch, failed, flow, cancel, once, queues, handlers, settings, init):
         module.register(app)
     return app
 

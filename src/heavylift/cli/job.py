@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -33,34 +34,42 @@ def job(
     """Show all that is known about a job: arguments, times, attempts, result, traceback."""
     from heavylift.cli.doors import client_of
 
-    record = client_of(session).job(id, queue).record()
+    found = client_of(session).job(id, queue)
+    record = found.record()
     if json:
         output.json_line(record)
     else:
-        session.out.print(page(record))
+        parents = found.waits_for() if record.state == State.BLOCKED else []
+        session.out.print(page(record, [f"{one.id} (queue {one.queue})" for one in parents]))
 
 
-def page(record: JobRecord) -> RenderableType:
-    """A job as a page."""
+def page(record: JobRecord, parents: Sequence[str] = ()) -> RenderableType:
+    """A job as a page. `parents`: those it waits for."""
     head = Text.assemble((record.id, "bold"), "  ", output.state(record.state))
     if record.reason:
         head.append(f" ({record.reason})", style="red")
     if record.cancel_requested and record.state == State.ACTIVE:
         head.append(" (asked to stop)", style="yellow")
-    parts: list[RenderableType] = [head, Padding(_facts(record), (0, 0, 0, 2))]
+    parts: list[RenderableType] = [head, Padding(_facts(record, parents), (0, 0, 0, 2))]
     if record.attempts:
         parts += ["", _attempts(record.attempts)]
         parts += _last_words(record.attempts[-1])
     return Group(*parts)
 
 
-def _facts(record: JobRecord) -> Table:
+def _facts(record: JobRecord, parents: Sequence[str]) -> Table:
     facts = Table.grid(Column(style="dim", no_wrap=True), Column(), padding=(0, 2))
     facts.add_row("handler", Text.assemble((record.handler, "bold"), (f"  in queue {record.queue}", "dim")))
     facts.add_row("arguments", _json(record.args))
     facts.add_row("enqueued", _moment(record.enqueued_at))
     if record.state == State.DELAYED:
         facts.add_row("due", _moment(record.due_at))
+    if record.flow:
+        facts.add_row("flow", record.flow)
+    if parents:
+        facts.add_row("waits for", "\n".join(parents))
+    if record.blame:
+        facts.add_row("because of", record.blame)
     if record.started_at:
         waited = output.took(record.enqueued_at, record.started_at)
         facts.add_row("started", _moment(record.started_at, f"waited {waited}"))

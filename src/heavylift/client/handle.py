@@ -16,6 +16,7 @@ from heavylift.client.operations import HowCancelled, Operations
 from heavylift.client.session import Sessions
 from heavylift.event import Event
 from heavylift.job import JobRecord, Progress, State
+from heavylift.options import JobRef
 from heavylift.store.jobs import Reprioritized, Rescheduled
 
 R = TypeVar("R")
@@ -91,6 +92,10 @@ class Job(Handle[R]):
     def watch(self, timeout: float | None = None) -> Iterator[Event]:
         """What happens to the job, beginning with where it is now, until it has ended (or `timeout` seconds)."""
         return self._shell.tell(self._plans.watch([(self.queue, self.id)], timeout))
+
+    def waits_for(self, most: int = 20) -> list[JobRef]:
+        """The jobs that it still waits for, `most` of them at most; none if it is not blocked."""
+        return self._shell.run(self._plans.waits_for(self.queue, self.id, most))
 
     def cancel(self) -> HowCancelled:
         """Cancel the job: `cancelled` at once, or `asked` to stop if it runs; `ended` if it was too late."""
@@ -174,6 +179,10 @@ class AsyncJob(Handle[R]):
     def watch(self, timeout: float | None = None) -> AsyncIterator[Event]:
         """As `Job.watch`."""
         return self._shell.tell(self._plans.watch([(self.queue, self.id)], timeout))
+
+    async def waits_for(self, most: int = 20) -> list[JobRef]:
+        """As `Job.waits_for`."""
+        return await self._shell.run(self._plans.waits_for(self.queue, self.id, most))
 
     async def cancel(self) -> HowCancelled:
         """As `Job.cancel`."""

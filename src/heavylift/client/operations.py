@@ -21,7 +21,7 @@ from heavylift.errors import (
     StoreError,
 )
 from heavylift.job import JobRecord, Progress, State
-from heavylift.options import ID, NAME
+from heavylift.options import ID, NAME, JobRef
 from heavylift.store.call import Call
 from heavylift.store.glance import ending, glance
 from heavylift.store.jobs import Jobs
@@ -131,6 +131,11 @@ class Operations:
         if found.state is State.FAILED:
             raise _failure((yield from self.record(queue, id)))
         return None
+
+    def waits_for(self, queue: str, id: str, most: int) -> Plan[list[JobRef]]:
+        """Parents that a blocked job waits for."""
+        state = yield from self.state(queue, id)
+        return (yield from ask(self.jobs.pending(queue, id, most), self.patience)) if state is State.BLOCKED else []
 
     def cancel(self, queue: str, id: str) -> Plan[HowCancelled]:
         """Cancel a job, or have it stopped."""

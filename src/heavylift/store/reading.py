@@ -105,6 +105,8 @@ def read_record(id: str, queue: str, reply: Any) -> JobRecord | None:
         attempts=_attempts(stored),
         cancel_requested=b"cancel" in stored,
         original_args=_decoded(original.args, Any) if original else None,
+        flow=_text(stored, b"flow"),
+        blame=_blame(stored),
     )
 
 
@@ -141,6 +143,14 @@ def _number(raw: bytes | None) -> int | None:
 
 def _text(stored: dict[bytes, bytes], name: bytes) -> str | None:
     return stored.get(name, b"").decode("utf-8", "replace") or None
+
+
+_HOW = {"f": "failed", "x": "was cancelled", "g": "is gone"}
+
+
+def _blame(stored: dict[bytes, bytes]) -> str | None:
+    said, _, how = (_text(stored, b"blame") or "").rpartition(" ")
+    return f"{said} {_HOW.get(how, how)}" if said else None
 
 
 def _decoded(raw: Any, kind: Any) -> Any:
