@@ -153,12 +153,16 @@ class SlotPopen(popen_forkserver.Popen):
         self.pid = forkserver.read_signed(self.sentinel)
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
-        """The exit code, or None. The executor's thread and the lane's both ask; the code can be read only once."""
+        """The exit code, or None. The executor's thread and the lane's both ask; the code can be read only once.
+
+        Whether there is something to read is therefore asked under the lock too: while one thread has read the code
+        and not yet said so, the other would find nothing and take the process for alive.
+        """
         if self.returncode is None:
-            if not wait([self.sentinel], 0 if flag == os.WNOHANG else None):
-                return None
+            if flag != os.WNOHANG:
+                wait([self.sentinel])
             with self._reading:
-                if self.returncode is None:
+                if self.returncode is None and wait([self.sentinel], 0):
                     try:
                         self.returncode = forkserver.read_signed(self.sentinel)
                     except (OSError, EOFError):
