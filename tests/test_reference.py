@@ -38,6 +38,10 @@ def test_the_pages_are_those_of_the_code(pages: dict[str, str]) -> None:
     assert stale == [], "write them anew: make docs"
 
 
+def test_the_page_of_states_is_drawn_from_the_table() -> None:
+    assert make.STATES.read_text("utf-8") == make.states_page(), "write it anew: make docs"
+
+
 def test_every_public_name_has_a_page_and_is_in_the_index(pages: dict[str, str]) -> None:
     assert len(NAMES) > 30
     assert set(pages) == {*(f"{name}.md" for name in NAMES), "README.md"}

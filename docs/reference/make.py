@@ -1,4 +1,4 @@
-"""Writes docs/reference/api/: a page for each public name, from its signature and docstring.
+"""Writes docs/reference/api/, a page for each public name from its signature and docstring, and states.md beside it.
 
 `make docs`, or `python docs/reference/make.py`. A test holds the pages to the code.
 """
@@ -14,6 +14,7 @@ import griffe
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDER = REPOSITORY / "docs" / "reference" / "api"
+STATES = REPOSITORY / "docs" / "reference" / "states.md"
 
 SECTIONS = {"parameters": "argument", "attributes": "attribute"}
 
@@ -179,6 +180,43 @@ def _flat(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
+STATES_INTRO = """# The states of a job
+
+Drawn from the table in `heavylift/states.py` by `make docs`; do not edit.
+
+Every move is one script, named here as in [What is in Redis](redis-keys.md#scripts); whoever runs it, the move is made
+as a whole or not at all. A job is in exactly one state. Each change of state is an event of its name, but for the
+removal of what was kept long enough, which is not told."""
+
+
+def states_page() -> str:
+    """The page of states: what happens by itself, what is done by hand, and the table."""
+    from heavylift.states import MOVES, Who
+
+    own = [move for move in MOVES if move.who is not Who.CLIENT]
+    by_hand = [move for move in MOVES if move.who is Who.CLIENT]
+    parts = [STATES_INTRO, "## By itself", _diagram(own), "## By hand", _diagram(by_hand), "## The table"]
+    rows = {}
+    for move in MOVES:
+        rows.setdefault((move.verb, move.who, move.after, move.when), []).append(_state(move.before))
+    lines = ["| verb | asked for by | from | to | when |", "|---|---|---|---|---|"]
+    for (verb, who, after, when), before in rows.items():
+        lines.append(f"| `{verb}` | {who} | {', '.join(before)} | {_state(after)} | {when} |")
+    return "\n\n".join([*parts, "\n".join(lines)]) + "\n"
+
+
+def _state(state: Any) -> str:
+    return "-" if state is None else f"`{state}`"
+
+
+def _diagram(moves: list[Any]) -> str:
+    verbs: dict[tuple[str, str], dict[str, None]] = {}
+    for move in moves:
+        verbs.setdefault((move.before or "[*]", move.after or "[*]"), {})[move.verb] = None
+    arrows = [f"    {before} --> {after}: {', '.join(names)}" for (before, after), names in verbs.items()]
+    return "\n".join(["```mermaid", "stateDiagram-v2", *arrows, "```"])
+
+
 def main() -> None:
     """Write what has changed, and remove pages of names that are gone."""
     FOLDER.mkdir(exist_ok=True)
@@ -188,6 +226,7 @@ def main() -> None:
             page.unlink()
     for name, text in made.items():
         (FOLDER / name).write_text(text, "utf-8")
+    STATES.write_text(states_page(), "utf-8")
     print(f"{len(made)} pages in {FOLDER}", file=sys.stderr)
 
 

@@ -35,7 +35,7 @@ _HOMES = {
     "Retry": "errors",
     "Secret": "redaction",
     "Settings": "settings",
-    "State": "job",
+    "State": "states",
     "Stop": "errors",
     "Unique": "unique",
     "UniqueHeld": "errors",

@@ -22,10 +22,10 @@ from heavylift.flow import group as group
 from heavylift.handler import handler as handler
 from heavylift.job import JobSpec as JobSpec
 from heavylift.job import Progress as Progress
-from heavylift.job import State as State
 from heavylift.options import Backoff as Backoff
 from heavylift.redaction import Secret as Secret
 from heavylift.settings import Settings as Settings
+from heavylift.states import State as State
 from heavylift.unique import Unique as Unique
 
 __version__: str

@@ -11,6 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from heavylift.job import Progress
+from heavylift.states import ENDED
 
 
 class Kind(StrEnum):
@@ -33,7 +34,7 @@ class Kind(StrEnum):
         return self in FINAL
 
 
-FINAL = frozenset({Kind.COMPLETED, Kind.FAILED, Kind.CANCELLED, Kind.REMOVED})
+FINAL = frozenset({*(Kind(state) for state in ENDED), Kind.REMOVED})
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):

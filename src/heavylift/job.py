@@ -1,4 +1,4 @@
-"""What a job is, as values: its states, what is stored of it and what is read back.
+"""What a job is, as values: what is stored of it and what is read back.
 
 Times on the wire are whole milliseconds since 1970 by the Redis server's clock; in the API they are seconds.
 """
@@ -17,29 +17,10 @@ import msgspec
 from heavylift.errors import InvalidArgument
 from heavylift.options import NAME, Backoff, JobOptions
 from heavylift.redaction import redacted
+from heavylift.states import State as State
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
-
-
-class State(StrEnum):
-    """Where a job is. *Stalled* is an event, not a state."""
-
-    WAITING = "waiting"
-    DELAYED = "delayed"
-    BLOCKED = "blocked"
-    ACTIVE = "active"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-    @property
-    def ended(self) -> bool:
-        """True if the job will not change its state by itself any more."""
-        return self in ENDED
-
-
-ENDED = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED})
 
 
 class Reason(StrEnum):

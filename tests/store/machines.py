@@ -8,8 +8,9 @@ import redis
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
-from heavylift.store.connection import Connection, Target
+from heavylift.store.connection import Connection
 from tests.servers import Server
+from tests.store.moves import Recorder
 
 EXAMPLES = int(os.environ.get("HEAVYLIFT_TEST_EXAMPLES", "40"))
 
@@ -22,10 +23,10 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 def run(machine: type[StoreMachine], server: Server, steps: int = 40) -> None:
-    """Many runs of the machine's rules in any order, each of at most so many steps."""
-    connection = Connection(Target.from_url(server.url), name="model")
-    try:
-        with server.client() as client:
+    """Many runs of the machine's rules in any order, each of at most so many steps. Every call is held to the table."""
+    with server.client() as client:
+        connection = Recorder(server.url, client)
+        try:
             run_state_machine_as_test(
                 type(machine.__name__, (machine,), {"client": client, "connection": connection}),
                 settings=settings(
@@ -35,5 +36,5 @@ def run(machine: type[StoreMachine], server: Server, steps: int = 40) -> None:
                     suppress_health_check=list(HealthCheck),
                 ),
             )
-    finally:
-        connection.close()
+        finally:
+            connection.close()

@@ -7,16 +7,17 @@ is nothing left.
 from __future__ import annotations
 
 import random
+from contextlib import closing
 
 import hypothesis.strategies as st
 import redis
 from hypothesis import HealthCheck, Phase, given, settings
 
-from heavylift.store.connection import Connection
 from heavylift.store.keys import Keys
 from tests.servers import Server
 from tests.store import census, machines
 from tests.store.flows import DONE, FAILED, Flows
+from tests.store.moves import Recorder
 
 QUEUES = ("p", "q", "r")
 TICK = 40_000
@@ -142,10 +143,8 @@ class Run:
     max_examples=machines.EXAMPLES, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
 )
 @given(seed=st.integers(0, 10**9))
-def test_whatever_happens_every_job_of_a_flow_ends_and_nothing_is_left(
-    connection: Connection, server: Server, seed: int
-) -> None:
-    with server.client() as client:
+def test_whatever_happens_every_job_of_a_flow_ends_and_nothing_is_left(server: Server, seed: int) -> None:
+    with server.client() as client, closing(Recorder(server.url, client)) as connection:
         client.flushall()
         among = random.Random(seed)
         run = Run(Flows(connection), client, among)

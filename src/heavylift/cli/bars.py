@@ -19,7 +19,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from heavylift.cli.output import STYLES, duration
-from heavylift.job import Progress, State
+from heavylift.job import Progress
+from heavylift.states import ENDED, State
 
 FRAMES = 10
 """A second."""
@@ -85,7 +86,7 @@ class Board:
             row.state, row.note = state, note
             if state == State.ACTIVE:
                 row.started, row.fraction = time.monotonic(), None
-            elif state in (State.COMPLETED, State.FAILED, State.CANCELLED):
+            elif state in ENDED:
                 row.ended = time.monotonic()
                 self.ended[state] = self.ended.get(state, 0) + 1
                 if not self.keep_ended:

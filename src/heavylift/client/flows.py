@@ -13,7 +13,7 @@ from heavylift.client.operations import AT_ONCE, OUTAGE, Operations
 from heavylift.client.plan import Plan, ask, ask_in_parts
 from heavylift.client.watching import listen_until
 from heavylift.errors import JobNotFound, ResultTimeout
-from heavylift.job import State
+from heavylift.states import State, may
 from heavylift.store.flowing import MOST_LISTED, FlowJob
 from heavylift.store.glance import ending
 from heavylift.store.handover import hand_over, look_after
@@ -73,7 +73,7 @@ class Flows:
         """Give all jobs of a flow that did not complete another life. How many it were."""
         by_queue: dict[str, list[str]] = defaultdict(list)
         for job in (yield from self.jobs(id)):
-            if job.state in (State.FAILED, State.CANCELLED):
+            if may("revive", job.state):
                 by_queue[job.queue].append(job.id)
         revived = 0
         for queue, ids in by_queue.items():

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from heavylift.job import State
 from heavylift.options import JobRef
+from heavylift.states import ENDED, LETTERS, State
 from heavylift.store.call import Arg, Call
 from heavylift.store.verbs import BATCH_BYTES, Verbs, nothing, runs
 
@@ -22,7 +22,7 @@ How: TypeAlias = Literal["c", "f", "x", "g"]
 
 GONE: How = "g"
 
-_ENDS: dict[str, State] = {"c": State.COMPLETED, "C": State.COMPLETED, "f": State.FAILED, "x": State.CANCELLED}
+_ENDS = {LETTERS[state]: state for state in ENDED} | {"C": State.COMPLETED}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from heavylift.job import State
+from heavylift.states import State, may
 from heavylift.store.call import Call
 from heavylift.store.verbs import Verbs, flag
 
@@ -28,7 +28,7 @@ class Rescheduled:
     @property
     def done(self) -> bool:
         """See there."""
-        return self.was in (State.WAITING, State.DELAYED)
+        return may("reschedule", self.was)
 
 
 @dataclass(frozen=True, slots=True)

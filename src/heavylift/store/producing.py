@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from heavylift.job import State
 from heavylift.options import Durable, JobRef
+from heavylift.states import LETTERS, State
 from heavylift.store.call import Arg, Call
 from heavylift.store.verbs import BATCH_BYTES as BATCH_BYTES
 from heavylift.store.verbs import Verbs, runs
@@ -89,16 +89,7 @@ class Enqueued:
     duplicate: bool
 
 
-_STATES: dict[str, State | None] = {
-    "w": State.WAITING,
-    "d": State.DELAYED,
-    "b": State.BLOCKED,
-    "a": State.ACTIVE,
-    "c": State.COMPLETED,
-    "f": State.FAILED,
-    "x": State.CANCELLED,
-    "g": None,
-}
+_STATES: dict[str, State | None] = {**{letter: state for state, letter in LETTERS.items()}, "g": None}
 
 
 def batches(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:

@@ -31,7 +31,7 @@ class QueueCounts:
     held_ms: int = 0
 
 
-_SIZES = ("waiting", "delayed", "blocked", "active", "completed", "failed", "cancelled")
+_SIZES = tuple(map(str, State))
 
 
 class Reading(Verbs):

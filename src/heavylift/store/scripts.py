@@ -6,7 +6,8 @@ comment that is read by people and by this loader:
     -- keys: meta call(worker) locks        names of `Keys`; in brackets the argument a key is made from
     -- args: worker:str number:int rest     names and kinds; `rest` is a run of further arguments, from REST on
     -- include: numbered wake               files of `lua/shared`, in this order; one that itself begins with
-                                            `-- include:` has those before it
+                                            `-- include:` has those before it; `states` is written by
+                                            `heavylift.states`
 
 The verbs of a queue begin with the key `meta`, from which `lua/prelude.lua` names what scripts find on the way; they
 have the time (`shared/clock.lua`) without asking for it. The script then finds `meta_key`, `call_key`, `worker`,
@@ -23,8 +24,12 @@ from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
+from heavylift.states import as_lua
 from heavylift.store.call import Arg, Script
 from heavylift.store.keys import Common, Keys
+
+STATES = "states"
+"""An include that is no file: the sets of states, from the table."""
 
 _SHEBANG = re.compile(r"#!lua( flags=[a-z,-]+)?\Z")
 _HEADER = re.compile(r"-- (keys|args|include):(.*)\Z")
@@ -118,7 +123,7 @@ def _included(folder: Traversable, names: Sequence[str], under: Sequence[str]) -
     """The shared files of these names and those they need, each once, in an order that Lua can read."""
     found: dict[str, str] = {}
     for name in names:
-        text = (folder / f"{name}.lua").read_text("utf-8")
+        text = as_lua() if name == STATES else (folder / f"{name}.lua").read_text("utf-8")
         first = _HEADER.match(text.partition("\n")[0])
         if name in under:
             raise ScriptShape(name, f"includes itself, by {' '.join(under)}")

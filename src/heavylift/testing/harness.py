@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 
 from heavylift.client import AsyncClient, Client
 from heavylift.handler import Handler
-from heavylift.job import JobRecord, JobSpec, State
+from heavylift.job import JobRecord, JobSpec
 from heavylift.registry import Registry
 from heavylift.settings import Settings
+from heavylift.states import OPEN, State
 from heavylift.store.connection import Connection
 from heavylift.store.jobs import Jobs
 from heavylift.store.target import Target
@@ -27,7 +28,6 @@ from heavylift.worker.worker import Worker
 R = TypeVar("R")
 AnyClient = TypeVar("AnyClient", Client, AsyncClient)
 
-OPEN = (State.WAITING, State.DELAYED, State.BLOCKED, State.ACTIVE)
 
 MOST = 10_000
 """Attempts of one drain, unless it is said otherwise."""
@@ -182,7 +182,7 @@ class Harness:
 
     def ended(self) -> list[JobRecord]:
         """All jobs that have ended: completed, failed, cancelled; in the order they were enqueued."""
-        return self._records((State.COMPLETED, State.FAILED, State.CANCELLED))
+        return self._records([state for state in State if state.ended])
 
     def assert_enqueued(
         self,

@@ -13,13 +13,9 @@
 -- reply: one letter per job: w d b (waiting, delayed, blocked) ours; a c f x (active, completed, failed, cancelled) ours,
 --        enqueued by an earlier try; the same letter as a capital: a duplicate, in that state (G: gone). Then per
 --        duplicate by `unique` " <place>=<id of the job that is there>", places from 0
--- include: meta lines wake unique flow block
+-- include: meta states lines wake unique flow block
 
 local WIDTH = 4
-local LETTER = {
-  waiting = 'w', delayed = 'd', blocked = 'b', active = 'a', completed = 'c', failed = 'f', cancelled = 'x',
-  gone = 'g',
-}
 
 -- A debounced job is due when it has been quiet for so long, but not later than at `latest`.
 local function read_unique_options(said)

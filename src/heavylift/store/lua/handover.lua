@@ -11,12 +11,11 @@
 -- rest: those that were told  id of the parent  "queue id" of the child  the child's life
 -- reply: per parent  id  how it ended: c f x (completed, failed, cancelled) g (gone)  its result (JSON, or "")
 --        number of children, then for each  "queue id"  its life
--- include: flow
+-- include: states flow
 
 local WIDTH = 3
 local LEASE = 5000 -- ms for which others are not given the same
 local ENTRIES = 50 -- parents looked at by one call
-local LETTER = { completed = 'c', failed = 'f', cancelled = 'x' }
 
 local ids, names, seen = {}, {}, {}
 local function need(id)
@@ -64,7 +63,7 @@ for _, id in ipairs(out) do
   if not done[id] and call('ZSCORE', outbox_key, id) then
     done[id] = true
     local job = redis.pcall('HMGET', job_key(id), 'state', 'result')
-    local letter = not job.err and job[1] and LETTER[job[1]] or not job[1] and 'g'
+    local letter = not job.err and ENDED[job[1]] and LETTER[job[1]] or not job[1] and 'g'
     local children = letter and call('ZRANGE', children_of(id), 0, most - given - 1, 'WITHSCORES') or {}
     if not letter then -- it has another life: its children will hear of that one's end
       call('ZREM', outbox_key, id)

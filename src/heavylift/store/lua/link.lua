@@ -7,7 +7,7 @@
 -- args: rest
 -- rest: per link  id of the parent  "queue id" of the child  the child's life  its flow; some hundred at most
 -- reply: one letter per link: o (ok), e (ok, and the parent has ended: ask for `handover`), g (no such parent)
--- include: flow
+-- include: states flow
 
 local WIDTH = 4
 
@@ -23,7 +23,6 @@ if not here(names) then
   return MOVING
 end
 
-local ENDED = { completed = true, failed = true, cancelled = true }
 names = {}
 for id, parent in pairs(parents) do
   local job = redis.pcall('HMGET', job_key(id), 'state', 'flow', 'children')

@@ -1,3 +1,5 @@
+-- include: states
+--
 -- Unique jobs. `unique:<digest>` says who holds it: "<mode> <starts> <id>", the starts being those the holder had when
 -- it took the key. A job says what it holds in its field `unique`: "<mode>.<digest>". Modes: s (until started),
 -- f (until finished), w (for a window of time), d (debounced; until started).
@@ -6,7 +8,6 @@
 -- blocks nobody. A window is over by its own expiry.
 
 local REMEMBERED = 60000 -- ms; a debounced job that has started is still known to a producer that repeats its call
-local LIVE = { waiting = true, delayed = true, blocked = true, active = true }
 
 local function unique_name(said)
   return base .. 'unique:' .. string.sub(said, 3)
@@ -44,7 +45,7 @@ local function holder_of(said, nonce)
     return found
   end
   local started = mode ~= 'f' and (integer(job[2]) or 0) > tonumber(starts)
-  return ours and LIVE[job[1]] and not started and found or nil
+  return ours and LETTER[job[1]] and not ENDED[job[1]] and not started and found or nil
 end
 
 local function take_unique(id, said, starts, window)

@@ -1,10 +1,11 @@
+-- include: states
+--
 -- Taking jobs out of wherever they are, and putting them in line; for verbs that move a job whoever holds it.
 
 local FIELDS = {
   'state', 'path', 'keep', 'prio', 'handler', 'group', 'key', 'expires', 'worker', 'spec', 'due', 'finished_at', 'reason',
   'flow', 'after', 'policy', 'lives', 'children', 'enqueued_at', 'unique',
 }
-local ENDED = { completed = true, failed = true, cancelled = true }
 
 -- The jobs by id, `false` for those that do not exist or are no hash; nil if a key of one is not here.
 local function survey(ids)
