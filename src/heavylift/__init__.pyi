@@ -22,6 +22,10 @@ from heavylift.flow import group as group
 from heavylift.handler import handler as handler
 from heavylift.job import JobSpec as JobSpec
 from heavylift.job import Progress as Progress
+from heavylift.job import State as State
+from heavylift.limits import Limit as Limit
+from heavylift.limits import QueueLimits as QueueLimits
+from heavylift.limits import Rate as Rate
 from heavylift.options import Backoff as Backoff
 from heavylift.redaction import Secret as Secret
 from heavylift.settings import Settings as Settings

@@ -20,6 +20,7 @@ from heavylift.arguments import Arguments, refusal, type_name
 from heavylift.calculated import check_function_of_arguments
 from heavylift.context import Context
 from heavylift.errors import HandlerError, InvalidArgument
+from heavylift.limits import Limit, Rate, declared_limits
 from heavylift.options import NAME, Backoff, Durable, JobOptions, OnLostContact, check_options
 from heavylift.parameters import Parameter, place_of, read_parameters, type_hints
 from heavylift.redaction import is_secret
@@ -54,6 +55,14 @@ class HandlerOptions(TypedDict, total=False):
         unique: its jobs are unique: True (by their arguments), a key, a function that makes the key of the arguments
             it names, or a `Unique`.
         on_lost_contact: `stop` or `finish` an attempt whose worker cannot reach Redis.
+        concurrency: of its jobs so many run at once, over all workers: for each `key` if there is one, else in all.
+        rate: so many start in a time: `"100/min"`, `"10/s"`, a `Rate`; for each `key` if there is one, else in all.
+        burst: so many of them may start at once after a pause.
+        key: whose turn it is: a function that makes the key of the arguments it names (an account, a host), called by
+            the producer; or one key for all.
+        group: what its jobs share their limits with: those of all handlers of the queue that name the same group. Its
+            own name, if not given. Where it declares no limits, also a function, like `key`.
+        group_concurrency, group_rate: with `key`: the same for the group, over all of its keys.
     """
 
     name: str
@@ -73,6 +82,13 @@ class HandlerOptions(TypedDict, total=False):
     durable: Durable
     secret: Sequence[str]
     on_lost_contact: OnLostContact
+    concurrency: int
+    rate: Rate | str
+    burst: int
+    key: str | Callable[..., str]
+    group: str | Callable[..., str]
+    group_concurrency: int
+    group_rate: Rate | str
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -87,6 +103,8 @@ class Declaration:
         options: the defaults of its jobs.
         carried: those of them that a producer needs; the others are looked up when a job runs, so that
             a new release changes them for waiting jobs too.
+        calculated: those that are made of a job's arguments, by name, each with its function.
+        limits: what it declares for its group and its keys.
         backoff: waits between tries; None for the default.
         retry_on: exceptions worth another try; all if empty.
         give_up_on: exceptions that are not.
@@ -105,6 +123,8 @@ class Declaration:
     queue: str
     options: JobOptions
     carried: JobOptions
+    calculated: Mapping[str, Callable[..., Any]]
+    limits: tuple[Limit, ...]
     backoff: Backoff | Callable[[int], float] | None
     retry_on: tuple[type[BaseException], ...]
     give_up_on: tuple[type[BaseException], ...]
@@ -140,8 +160,6 @@ def read_declaration(fn: Any, options: Mapping[str, Any], names: Mapping[str, An
     job_options = _job_options(options)
     secret = _secret(job_options.secret, parameters)
     job_options = msgspec.structs.replace(job_options, secret=secret)
-    if job_options.unique and callable(job_options.unique.by):
-        check_function_of_arguments("unique", job_options.unique.by, parameters)
     return Declaration(
         function=fn,
         name=name,
@@ -149,6 +167,8 @@ def read_declaration(fn: Any, options: Mapping[str, Any], names: Mapping[str, An
         queue=options.get("queue", DEFAULT_QUEUES[lane]),
         options=job_options,
         carried=JobOptions(**{name: getattr(job_options, name) for name in _CARRIED}),
+        calculated=_calculated(options, job_options.unique, parameters),
+        limits=declared_limits(name, options),
         backoff=_backoff(options.get("backoff")),
         retry_on=retry_on,
         give_up_on=give_up_on,
@@ -218,7 +238,7 @@ def _returns(fn: FunctionType, names: Mapping[str, Any]) -> Any:
 
 # --- the options --------------------------------------------------------------------------------------
 
-_CARRIED = ("priority", "expires", "keep", "tags", "unique", "durable", "secret")
+_CARRIED = ("priority", "expires", "keep", "tags", "unique", "durable", "secret", "group", "key")
 _JOB_OPTIONS = ("timeout", "grace", "retries", "priority", "expires", "keep", "durable")
 
 
@@ -233,6 +253,7 @@ def _job_options(options: Mapping[str, Any]) -> JobOptions:
     if not isinstance(tags, (list, tuple)):
         raise HandlerError("tags", tags, "give a list of strings")
     said: dict[str, Any] = {name: options.get(name) for name in _JOB_OPTIONS}
+    said |= {name: value for name in ("group", "key") if not callable(value := options.get(name))}
     try:
         unique = None if options.get("unique") is None else Unique.of(options["unique"])
         secret = options.get("secret", ())
@@ -242,6 +263,20 @@ def _job_options(options: Mapping[str, Any]) -> JobOptions:
     except InvalidArgument as wrong:
         raise HandlerError(wrong.field, wrong.value, wrong.remedy) from None
     return made
+
+
+def _calculated(
+    options: Mapping[str, Any], unique: Unique | Literal[False] | None, parameters: Sequence[Parameter]
+) -> Mapping[str, Callable[..., Any]]:
+    """The options that are functions of the job's arguments."""
+    said: dict[str, Any] = {"unique": unique and unique.by, "key": options.get("key"), "group": options.get("group")}
+    if (key := said["key"]) in {parameter.name for parameter in parameters}:
+        remedy = f"would be one key for all jobs; for that of the argument write key=lambda {key}: {key}"
+        raise HandlerError("key", key, remedy)
+    found = {name: value for name, value in said.items() if callable(value)}
+    for name, fn in found.items():
+        check_function_of_arguments(name, fn, parameters)
+    return found
 
 
 def _secret(named: Sequence[str], parameters: Sequence[Parameter]) -> tuple[str, ...]:

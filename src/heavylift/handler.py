@@ -20,7 +20,6 @@ from heavylift.context import Context
 from heavylift.declaration import Declaration, HandlerOptions, read_declaration
 from heavylift.job import JobSpec
 from heavylift.options import JobOptions
-from heavylift.unique import Unique
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -54,21 +53,16 @@ class Handler(Declaration, Generic[P, R_co]):
             InvalidJob: the arguments do not fit the signature; names the argument and what was expected.
         """
         given, encoded = self.arguments.encode(args, kwargs)
-        options = self._of_arguments(given) if self.calculates else self.carried
+        options = self._of_arguments(given) if self.calculated else self.carried
         return JobSpec(self.name, given, self.queue, options, encoded, self.returns)
 
-    @property
-    def calculates(self) -> bool:
-        """Some option of its jobs is made from their arguments."""
-        unique = self.carried.unique
-        return isinstance(unique, Unique) and callable(unique.by)
-
     def _of_arguments(self, given: Mapping[str, Any]) -> JobOptions:
-        unique = self.carried.unique
-        assert isinstance(unique, Unique)
-        assert callable(unique.by)
-        key = calculated("unique", unique.by, self.parameters, given)
-        return replace(self.carried, unique=replace(unique, by=key))
+        made: dict[str, Any] = {
+            name: calculated(name, fn, self.parameters, given) for name, fn in self.calculated.items()
+        }
+        if self.carried.unique and "unique" in made:
+            made["unique"] = replace(self.carried.unique, by=made["unique"])
+        return replace(self.carried, **made)
 
     def retryable(self, error: BaseException) -> bool:
         """True if `retry_on` and `give_up_on` allow another try after this exception."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from heavylift.errors import InvalidArgument
+from heavylift.errors import HandlerError, InvalidArgument
 
 Unlimited: TypeAlias = Literal["unlimited"]
 """Lifts a limit."""
@@ -111,6 +112,12 @@ class Limit:
     rate: Rate | None = None
     declared: bool = False
 
+    def __str__(self) -> str:
+        said = [f"{self.concurrency} at once"] if self.concurrency is not None else []
+        if self.rate is not None:
+            said.append(str(self.rate) + (f" (burst {self.rate.burst})" if self.rate.burst else ""))
+        return " and ".join(said) or "no limit"
+
 
 @dataclass(frozen=True, slots=True)
 class QueueLimits:
@@ -135,6 +142,56 @@ def check_concurrency(name: str, value: object, least: int) -> None:
     """
     if not _whole(value, least, MOST):
         raise InvalidArgument(name, value, f"give a whole number, {least} to {MOST:,}")
+
+
+def read_rate(rate: Rate | str | None, burst: int | None = None) -> Rate | None:
+    """A rate and its burst as they are said together: `rate="100/min", burst=10`.
+
+    Raises:
+        InvalidArgument: the rate cannot be read, or there is a burst of none.
+    """
+    if rate is None and burst is not None:
+        raise InvalidArgument("burst", burst, "goes with rate")
+    return None if rate is None else Rate.of(rate, burst)
+
+
+def declared_limits(handler: str, options: Mapping[str, Any]) -> tuple[Limit, ...]:
+    """What the options of `@handler` say of its group, or of that and of each key in it, where they declare a key.
+
+    Args:
+        handler: its name; that of its group, too, if the options name none.
+        options: as given to `@handler`.
+
+    Raises:
+        HandlerError: a limit is none, or it is not clear what it holds for.
+    """
+    group, keyed = options.get("group") or handler, options.get("key") is not None
+    own = _declared(options, "concurrency", "rate", options.get("burst"))
+    shared = _declared(options, "group_concurrency", "group_rate", None)
+    if not (own or shared):
+        return ()
+    if not isinstance(group, str):
+        raise HandlerError("group", group, "limits are declared for one group; give its name, or a function as key=")
+    if shared and not keyed:
+        name = "group_concurrency" if shared[0] else "group_rate"
+        raise HandlerError(name, options[name], f"goes with key=; without, {name[6:]}= holds for the whole group")
+    limits = [Limit(group, False, *shared, declared=True)] if shared else []
+    return (*limits, *([Limit(group, keyed, *own, declared=True)] if own else []))
+
+
+def _declared(
+    options: Mapping[str, Any], concurrency: str, rate: str, burst: int | None
+) -> tuple[int | None, Rate | None] | None:
+    """What two options of these names limit; None if nothing."""
+    try:
+        most = options.get(concurrency)
+        if most is not None:
+            check_concurrency(concurrency, most, 1)
+        tokens = read_rate(options.get(rate), burst)
+    except InvalidArgument as wrong:
+        named = rate if wrong.field.partition(".")[0] == "rate" else wrong.field
+        raise HandlerError(named, wrong.value, wrong.remedy) from None
+    return None if most is None and tokens is None else (most, tokens)
 
 
 def _whole(value: object, least: int, most: int) -> bool:

@@ -22,6 +22,7 @@ from heavylift.declaration import LaneName
 from heavylift.errors import HandlerError
 from heavylift.handler import Handler
 from heavylift.job import Envelope
+from heavylift.limits import Limit
 
 FOLDER = "handlers"
 """The folder of a project that is loaded by itself, and the package its modules are imported as."""
@@ -33,10 +34,12 @@ class Registry:
     Attributes:
         handlers: all of them, in the order of their names.
         lanes: which lane serves which queue, for the handlers' own queues.
+        limits: what the handlers of a queue declare for each of their groups, and for its keys; where they limit
+            nothing, it says that.
     """
 
     def __init__(self, handlers: Iterable[Handler[..., Any]] = ()) -> None:
-        """Refuses two handlers of one name, and a queue that two lanes would have to serve.
+        """Refuses two handlers of one name, a queue that two lanes would have to serve, and limits at odds.
 
         Raises:
             HandlerError: names both places.
@@ -50,6 +53,9 @@ class Registry:
         self._known = known
         self.handlers = tuple(known[name] for name in sorted(known))
         self.lanes: Mapping[str, LaneName] = MappingProxyType(_lanes(self.handlers))
+        self.limits: Mapping[str, tuple[Limit, ...]] = MappingProxyType(
+            {queue: _limits([handler for handler in self.handlers if handler.queue == queue]) for queue in self.lanes}
+        )
 
     @classmethod
     def load(cls, root: Path, modules: Sequence[str] = ()) -> Registry:
@@ -121,6 +127,25 @@ def _lanes(handlers: Iterable[Handler[..., Any]]) -> dict[str, LaneName]:
             )
             raise HandlerError("queue", handler.queue, remedy)
     return {queue: handler.lane for queue, handler in first.items()}
+
+
+def _limits(handlers: Sequence[Handler[..., Any]]) -> tuple[Limit, ...]:
+    """The limits of one queue's groups and their keys, as its handlers declare them."""
+    said: dict[tuple[str | None, bool], tuple[Limit, Handler[..., Any]]] = {}
+    for handler in handlers:
+        for limit in handler.limits:
+            known, other = said.setdefault((limit.group, limit.per_key), (limit, handler))
+            if known != limit:
+                remedy = (
+                    f"has one limit, but {_place(other)} says {known} and {_place(handler)} says {limit}; "
+                    "say the same in both, or in one of them only"
+                )
+                raise HandlerError("group", limit.group, remedy)
+    for handler in handlers:
+        for group in filter(None, (handler.name, handler.options.group)):
+            for per_key in (False, True):
+                said.setdefault((group, per_key), (Limit(group, per_key, declared=True), handler))
+    return tuple(limit for limit, _ in said.values())
 
 
 def _handlers_in(module: ModuleType) -> list[Handler[..., Any]]:

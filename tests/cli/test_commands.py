@@ -208,3 +208,46 @@ def test_a_flow_is_shown_cancelled_and_retried(project: Project) -> None:
         assert [job["state"] for job in project.json("flow", "tale")] == ["completed"] * 3
     assert project.run("flow", "nobody").returncode == 1
     assert project.run("flow", "tale", "--cancel", "--retry").returncode == 2
+
+
+def test_limits_are_set_shown_and_lifted(project: Project) -> None:
+    (said,) = project.json(
+        "limit", "mail", "--group", "send", "--per-key", "--concurrency", "2", "--rate", "10/s", "--burst", "5"
+    )
+    assert said["limits"] == [
+        {
+            "group": "send",
+            "per_key": True,
+            "concurrency": 2,
+            "rate": {"count": 10, "seconds": 1, "burst": 5},
+            "declared": False,
+        }
+    ]
+    (said,) = project.json("limit", "mail", "--concurrency", "50", "--order", "fair", "--step", "strict")
+    assert (said["order"], said["step"], len(said["limits"])) == ("fair", 7e6, 2)
+    shown = project.run("limit").stdout
+    for text in ("mail", "order fair", "strict", "the queue", "50", "each key of send", "10/s", "by hand"):
+        assert text in shown
+    shown = project.run("status").stdout
+    for text in ("fair", "50 at once", "1 limit"):
+        assert text in shown
+    (said,) = project.json("limit", "mail", "--group", "send", "--per-key", "--lift")
+    assert [one["group"] for one in said["limits"]] == [None]
+    assert "no limits" in project.run("limit", "mail", "--lift").stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        (["--concurrency", "2"], "say of which queue"),
+        (["mail", "--group", "send"], "say what to limit"),
+        (["mail", "--concurrency", "few"], "give a whole number, or unlimited"),
+        (["mail", "--rate", "often"], "100/min"),
+        (["mail", "--burst", "3"], "goes with rate"),
+        (["mail", "--step", "soon"], "give seconds, or strict"),
+    ],
+)
+def test_a_limit_that_cannot_be_meant_is_refused(project: Project, args: list[str], expected: str) -> None:
+    done = project.run("limit", *args)
+    assert done.returncode == 2
+    assert expected in " ".join(done.stderr.split())

@@ -7,6 +7,7 @@ import pytest
 from heavylift.errors import JobNotFound
 from heavylift.inspector import AsyncInspector, Inspector
 from heavylift.job import JobSpec
+from heavylift.limits import Limit, QueueLimits
 from tests.client.hand import Hand
 from tests.client.shells import OnLoop
 
@@ -34,6 +35,13 @@ def beat(hand: Hand, **about: Any) -> None:
     """A worker says how it does."""
     facts = {**FACTS, **about}
     hand.connection.round_trip(hand.jobs.beat(str(facts["id"]), facts, ttl_ms=60_000))
+
+
+def test_the_status_says_what_is_limited(client: Any, inspector: Any) -> None:
+    client.limit("default", group="resize", concurrency=2)
+    client.order("default", "fair")
+    [queue] = inspector.status().queues
+    assert queue.limits == QueueLimits((Limit("resize", False, 2),), "fair")
 
 
 def test_the_status_counts_jobs_by_queue_and_state(client: Any, inspector: Any, hand: Hand) -> None:

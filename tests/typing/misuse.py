@@ -32,7 +32,13 @@ handler(retires=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallI
 handler(retries="3")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 handler(retry_on="OSError")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 handler(on_lost_contact="hope")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+handler(concurrency="2")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+handler(key=7)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 handler(7)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue,reportArgumentType]
+
+# A limit is a number, an order one of two words.
+Client().limit("q", concurrency="many")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Client().order("q", "random")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 # A result is of the handler's type, and the handler's own.
 number: JobSpec[int] = plain.job("a.jpg", 800)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]

@@ -147,3 +147,15 @@ def say_much(size: int) -> str:
 @handler(queue="light")
 def count_said(ctx: Context) -> list[int]:
     return [len(one.result) for one in ctx.parents]
+
+
+def asks_for_rest(ctx: Context, seconds: float) -> str:
+    """Told "too many requests" at its first start."""
+    if ctx.last_checkpoint is None:
+        ctx.checkpoint("told")
+        raise Retry(after=seconds, queue_wide=True)
+    return "done"
+
+
+asks_for_rest_here = handler(queue="light", name="asks_for_rest_here", retries=0)(asks_for_rest)
+asks_for_rest_there = handler(queue="heavy", lane="cpu", name="asks_for_rest_there", retries=0)(asks_for_rest)

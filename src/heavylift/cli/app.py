@@ -18,6 +18,7 @@ from heavylift.cli import (
     handlers,
     init,
     job,
+    limit,
     once,
     queues,
     settings,
@@ -62,7 +63,22 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_before)
-    for module in (worker, enqueue, status, job, watch, failed, flow, cancel, once, queues, handlers, settings, init):
+    for module in (
+        worker,
+        enqueue,
+        status,
+        job,
+        watch,
+        failed,
+        flow,
+        cancel,
+        once,
+        queues,
+        limit,
+        handlers,
+        settings,
+        init,
+    ):
         module.register(app)
     return app
 

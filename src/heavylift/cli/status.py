@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ from rich.text import Text
 from heavylift.cli import output
 from heavylift.cli.session import JsonOption, Session, command
 from heavylift.job import State
+from heavylift.limits import QueueLimits
 
 EVERY = 1.0
 """Seconds between two looks with `--watch`."""
@@ -65,6 +67,8 @@ def _queues(queues: Any) -> Table:
         name = Text.assemble((queue.name, "bold"), (f" {queue.lane}" if queue.lane else "", "dim"))
         if counts.paused:
             name.append(" paused", style="yellow")
+        for said in _limited(queue.limits):
+            name.append(f" {said}", style="magenta")
         stranded = counts.waiting and not queue.workers
         oldest = None if counts.oldest_waiting_ms is None else counts.oldest_waiting_ms / 1000
         table.add_row(
@@ -74,6 +78,20 @@ def _queues(queues: Any) -> Table:
             Text("none" if stranded else str(len(queue.workers)), style="yellow" if stranded else "default"),
         )
     return table
+
+
+def _limited(found: QueueLimits) -> Iterator[str]:
+    """What is limited, as far as it is short: of the queue itself, and how many limits there are below it."""
+    if found.order == "fair":
+        yield "fair"
+    below = 0
+    for limit in found.limits:
+        if limit.group is None:
+            yield str(limit)
+        else:
+            below += 1
+    if below:
+        yield f"{below} limit{'s' * (below != 1)}"
 
 
 def _workers(workers: Any) -> Table:

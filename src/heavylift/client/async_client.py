@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
-from typing import Any, TypeVar, Unpack
+from typing import Any, Literal, TypeVar, Unpack
 
 from heavylift.client.async_session import AsyncSessions
 from heavylift.client.base import PATIENCE, Base
@@ -18,6 +18,7 @@ from heavylift.errors import NotAllEnqueued, NotDurable
 from heavylift.event import Event
 from heavylift.flow import FlowSpec
 from heavylift.job import JobRecord, JobSpec
+from heavylift.limits import Order, QueueLimits, Rate, Unlimited
 from heavylift.request import EnqueueOptions
 from heavylift.settings import Settings
 from heavylift.store.jobs import EffectRecord
@@ -87,6 +88,31 @@ class AsyncClient(Base):
     async def resume(self, queue: str) -> bool:
         """As `Client.resume`."""
         return await self.shell.run(self.plans.resume(queue))
+
+    async def limit(
+        self,
+        queue: str,
+        *,
+        group: str | None = None,
+        per_key: bool = False,
+        concurrency: int | Unlimited | None = None,
+        rate: Rate | str | None = None,
+        burst: int | None = None,
+    ) -> None:
+        """As `Client.limit`."""
+        await self.shell.run(self.limiting.limit(queue, group, per_key, concurrency, rate, burst))
+
+    async def limits(self, queue: str) -> QueueLimits:
+        """As `Client.limits`."""
+        return await self.shell.run(self.limiting.limits(queue))
+
+    async def order(self, queue: str, order: Order) -> bool:
+        """As `Client.order`."""
+        return await self.shell.run(self.limiting.order(queue, order))
+
+    async def step(self, queue: str, seconds: float | Literal["strict"]) -> None:
+        """As `Client.step`."""
+        await self.shell.run(self.limiting.step(queue, seconds))
 
     async def workers(self) -> list[dict[str, Any]]:
         """As `Client.workers`."""

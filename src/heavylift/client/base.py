@@ -7,6 +7,7 @@ from typing import cast
 
 from heavylift.client.effects import Effects
 from heavylift.client.flows import Flows
+from heavylift.client.limiting import Limiting
 from heavylift.client.linking import Linking
 from heavylift.client.operations import Operations
 from heavylift.client.overview import Overview
@@ -28,8 +29,8 @@ class Base:
     Attributes:
         settings: what it was made with.
         place: where Redis is.
-        plans: what it can do with jobs and queues; `putting`, `flows`, `repairing`, `effects` and `overview` have the
-            rest.
+        plans: what it can do with jobs and queues; `putting`, `flows`, `limiting`, `repairing`, `effects` and
+            `overview` have the rest.
     """
 
     def __init__(self, url: str | None = None, *, settings: Settings | None = None, patience: float = PATIENCE) -> None:
@@ -46,6 +47,7 @@ class Base:
         requests, wait = Requests(settings.max_payload), settings.command_timeout / 2
         self.putting = Producing(self.plans, requests, Linking(self.plans), durable, wait)
         self.flows = Flows(self.plans)
+        self.limiting = Limiting(self.plans)
         self.repairing = Repairing(self.plans)
         self.overview = Overview(self.plans)
         self.effects = Effects(self.plans)

@@ -1,14 +1,14 @@
 """The door for producers. `Client` is for threads; `async_client` has the one for event loops.
 
 Neither has logic of its own: each method names a plan and has its shell carry it out. What both share is in `base`,
-what the plans do in `producing`, `operations`, `repairing` and `overview`.
+what the plans do in `producing`, `operations`, `limiting`, `repairing` and `overview`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Any, TypeVar, Unpack
+from typing import Any, Literal, TypeVar, Unpack
 
 from heavylift.client.base import PATIENCE, Base
 from heavylift.client.flowhandle import Flow
@@ -22,6 +22,7 @@ from heavylift.errors import NotAllEnqueued, NotDurable
 from heavylift.event import Event
 from heavylift.flow import FlowSpec
 from heavylift.job import JobRecord, JobSpec
+from heavylift.limits import Order, QueueLimits, Rate, Unlimited
 from heavylift.request import EnqueueOptions
 from heavylift.settings import Settings
 from heavylift.store.jobs import EffectRecord
@@ -143,6 +144,55 @@ class Client(Base):
     def resume(self, queue: str) -> bool:
         """Have them started again. False if the queue was not paused."""
         return self.shell.run(self.plans.resume(queue))
+
+    def limit(
+        self,
+        queue: str,
+        *,
+        group: str | None = None,
+        per_key: bool = False,
+        concurrency: int | Unlimited | None = None,
+        rate: Rate | str | None = None,
+        burst: int | None = None,
+    ) -> None:
+        """Set how many jobs may run at once, and how many may start in a time, over all workers.
+
+        Takes effect at once. What handlers declare is overruled until their declaration changes.
+
+        Args:
+            queue: its name.
+            group: limit this group of the queue instead: a handler's name, or that of a `group=`.
+            per_key: limit each key of the group instead.
+            concurrency: so many; for a queue or a group also 0. `"unlimited"` lifts it; None leaves it as it is.
+            rate: `"100/min"`, `"10/s"`, a `Rate`. `"unlimited"` lifts it; None leaves it as it is.
+            burst: so many of them may start at once after a pause.
+
+        Raises:
+            InvalidArgument: one of them will not do.
+        """
+        self.shell.run(self.limiting.limit(queue, group, per_key, concurrency, rate, burst))
+
+    def limits(self, queue: str) -> QueueLimits:
+        """What is limited in a queue, its order and its step."""
+        return self.shell.run(self.limiting.limits(queue))
+
+    def order(self, queue: str, order: Order) -> bool:
+        """Have keys take turns (`fair`), or the best rank of all go first (`priority`). False if it was so.
+
+        Raises:
+            InvalidArgument: it is neither.
+        """
+        return self.shell.run(self.limiting.order(queue, order))
+
+    def step(self, queue: str, seconds: float | Literal["strict"]) -> None:
+        """Set how much waiting one unit of priority is worth: 60 seconds unless set. `"strict"`: more than any.
+
+        Holds for jobs that get ready from then on.
+
+        Raises:
+            InvalidArgument: it is no such time.
+        """
+        self.shell.run(self.limiting.step(queue, seconds))
 
     def workers(self) -> list[dict[str, Any]]:
         """What each living worker says about itself, with `seen_at` (ms since 1970); `Inspector` has it typed."""

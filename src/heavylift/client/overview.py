@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ import msgspec
 from heavylift.client.operations import AT_ONCE, Operations
 from heavylift.client.plan import Plan, ask, ask_all, or_raise
 from heavylift.errors import StoreError
+from heavylift.limits import QueueLimits
 from heavylift.store.facts import ServerFacts, server_facts
 from heavylift.store.jobs import QueueCounts
 
@@ -23,12 +25,14 @@ class QueueStatus:
         counts: jobs per state, whether it is paused, how long its first job has waited.
         lane: the lane that serves it, if a worker does.
         workers: ids of the living workers that serve it.
+        limits: what is limited, and by what its jobs take turns.
     """
 
     name: str
     counts: QueueCounts
     lane: str | None = None
     workers: Sequence[str] = ()
+    limits: QueueLimits = field(default_factory=QueueLimits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +94,9 @@ class Overview:
         queues: list[QueueStatus] = []
         for start in range(0, len(names), AT_ONCE):
             some = names[start : start + AT_ONCE]
-            counts = yield from ask_all([self._jobs.counts(name) for name in some], self._patience)
-            queues += [_queue(name, or_raise(found), workers) for name, found in zip(some, counts, strict=True)]
+            reads = [read(name) for name in some for read in (self._jobs.counts, self._jobs.limits)]
+            found = [or_raise(one) for one in (yield from ask_all(reads, self._patience))]
+            queues += map(_queue, some, found[::2], found[1::2], repeat(workers))
         return Status(queues, workers, server)
 
     def workers(self) -> Plan[list[dict[str, Any]]]:
@@ -143,6 +148,7 @@ def _worker(facts: Mapping[str, Any]) -> WorkerStatus:
     )
 
 
-def _queue(name: str, counts: QueueCounts, workers: Sequence[WorkerStatus]) -> QueueStatus:
+def _queue(name: str, counts: QueueCounts, limits: QueueLimits, workers: Sequence[WorkerStatus]) -> QueueStatus:
     serving = [worker for worker in workers if name in worker.queues]
-    return QueueStatus(name, counts, serving[0].queues[name] if serving else None, [worker.id for worker in serving])
+    lane = serving[0].queues[name] if serving else None
+    return QueueStatus(name, counts, lane, [worker.id for worker in serving], limits)

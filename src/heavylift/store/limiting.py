@@ -39,23 +39,22 @@ class Limiting(Verbs):
         Raises:
             InvalidArgument: `concurrency` is too low, or `per_key` stands without a group.
         """
-        if isinstance(concurrency, int):
+        if concurrency is not None and concurrency != "unlimited":
             check_concurrency("concurrency", concurrency, int(per_key))
         if per_key and not group:
             raise InvalidArgument("group", group, "name the group whose keys are limited")
         said = {"most": _said(concurrency), "rate": _said(rate)}
         return self._script("limit", queue, nothing, scope=_scope(group, per_key), **said, declared="")
 
-    def declare(self, queue: str, group: str, per_key: bool, concurrency: int | None, rate: Rate | None) -> Call[bool]:
-        """Write what a handler's code says of a group, or of its keys, unless it was written before. None: no limit.
+    def declare(self, queue: str, limit: Limit) -> Call[bool]:
+        """Write what the handlers' code says of a group, or of its keys, unless it was written before.
 
         What was said by hand since then stays until the code says something else. True: it was written.
         """
-        most, tokens = _said(concurrency or "unlimited"), _said(rate or "unlimited")
+        most, tokens = _said(limit.concurrency or "unlimited"), _said(limit.rate or "unlimited")
         declared = _LIFT if (most, tokens) == (_LIFT, _LIFT) else f"{most} {tokens}"
-        return self._script(
-            "limit", queue, flag, scope=_scope(group, per_key), most=most, rate=tokens, declared=declared
-        )
+        scope = _scope(limit.group or "", limit.per_key)
+        return self._script("limit", queue, flag, scope=scope, most=most, rate=tokens, declared=declared)
 
     def limits(self, queue: str) -> Call[QueueLimits]:
         """How the queue gives out its jobs."""

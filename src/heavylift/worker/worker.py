@@ -36,6 +36,7 @@ from heavylift.store.connection import Connection, Target
 from heavylift.store.jobs import Jobs, QueueCounts
 from heavylift.store.scripts import Scripts
 from heavylift.store.server import check_server
+from heavylift.worker.announcing import Announcing
 from heavylift.worker.answering import Answering
 from heavylift.worker.answers import ANSWERS
 from heavylift.worker.contact import Contact
@@ -270,6 +271,7 @@ class Worker:
 
     def _wait_for_redis(self) -> None:
         contact = Contact("start", self._connect)
+        announcing = Announcing(self.jobs, list(self.queues.queues), self.registry)
         try:
             while not self._leaving():
                 try:
@@ -279,10 +281,11 @@ class Worker:
                     self.done.wait(contact.pause())
                     continue
                 try:
-                    contact.round_trip([self.jobs.register_queue(name) for name in self.queues.queues])
-                    break
+                    if announcing.over(contact):
+                        break
                 except Unavailable:
-                    self.done.wait(contact.pause())
+                    pass
+                self.done.wait(contact.pause())
         finally:
             contact.close()
 

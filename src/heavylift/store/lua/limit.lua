@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- limit: how many jobs may run at once, and be started in a time: of the queue, of one group, or of each key of one.
 --
 -- What runs already goes on, and counts. The first limit on a group or key makes jobs stand in lines by group and key
