@@ -22,7 +22,6 @@ from heavylift.flow import group as group
 from heavylift.handler import handler as handler
 from heavylift.job import JobSpec as JobSpec
 from heavylift.job import Progress as Progress
-from heavylift.job import State as State
 from heavylift.limits import Limit as Limit
 from heavylift.limits import QueueLimits as QueueLimits
 from heavylift.limits import Rate as Rate
