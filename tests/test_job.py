@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from heavylift.duration import seconds
 from heavylift.errors import InvalidArgument, Retry
 from heavylift.event import Kind
-from heavylift.job import ENDED, JobSpec, State, new_id
+from heavylift.job import JobSpec, new_id
 from heavylift.options import ID, NAME, Backoff, JobOptions, check_options
+from heavylift.states import ENDED, State
 
 
 @pytest.mark.parametrize(
