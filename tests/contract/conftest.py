@@ -43,7 +43,8 @@ def client(place: Settings) -> Iterator[Client]:
 @pytest.fixture
 def work(place: Settings) -> Work:
     """`with work():` has a worker at it; with `lanes="io"` only, unless it is said otherwise."""
-    handlers.order.clear()
+    for notes in (handlers.order, handlers.at_work, handlers.peak):
+        notes.clear()
 
     @contextmanager
     def working(lanes: str = "io") -> Iterator[Worker]:

@@ -9,6 +9,12 @@ from heavylift import Context, Reject, Retry, handler
 
 order: list[str] = []
 
+at_work: list[str] = []
+"""Hosts that are fetched from now, by workers of this process."""
+
+peak: list[tuple[str, ...]] = []
+"""The same after each start."""
+
 
 @handler(queue="light")
 async def echo(text: str) -> str:
@@ -48,6 +54,24 @@ def goes_on(ctx: Context) -> list[int]:
     if not start:
         raise OSError("half way")
     return [start]
+
+
+@handler(queue="limited", key=lambda host: host, concurrency=1, group_concurrency=3, rate="200/s", burst=50)
+async def fetch(host: str, seconds: float = 0.0) -> str:
+    at_work.append(host)
+    peak.append(tuple(sorted(at_work)))
+    await asyncio.sleep(seconds)
+    at_work.remove(host)
+    order.append(host)
+    return host
+
+
+@handler(queue="limited")
+async def backs_off(ctx: Context) -> int:
+    if ctx.last_checkpoint is None:
+        ctx.checkpoint(1)
+        raise Retry(after=0.2, queue_wide=True)
+    return ctx.attempt
 
 
 @handler(queue="heavy", lane="cpu")

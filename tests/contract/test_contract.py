@@ -9,7 +9,20 @@ import pytest
 
 from heavylift import AsyncClient, Client, JobCancelled, JobFailed, JobSpec, Settings, State
 from tests.contract.conftest import Work
-from tests.contract.handlers import asks_again, dies, echo, flaky, goes_on, order, process, refuses, waits
+from tests.contract.handlers import (
+    asks_again,
+    backs_off,
+    dies,
+    echo,
+    fetch,
+    flaky,
+    goes_on,
+    order,
+    peak,
+    process,
+    refuses,
+    waits,
+)
 from tests.waiting import wait_until
 
 
@@ -27,7 +40,7 @@ def test_many_jobs_over_many_queues_each_run_once(client: Client, work: Work) ->
         assert [job.result(timeout=20) for job in jobs] == [str(n) for n in range(250)]
         assert len({job.result(timeout=20) for job in heavy} | {os.getpid()}) == 2
     assert sorted(order, key=int) == [str(n) for n in range(250)]
-    assert client.queues() == ["heavy", "light"]
+    assert client.queues() == ["heavy", "light", "limited"]
 
 
 def test_an_event_loop_gets_the_same(place: Settings, work: Work) -> None:
@@ -146,6 +159,47 @@ def test_a_paused_queue_holds_its_jobs(client: Client, work: Work) -> None:
         assert client.resume("light")
         assert held.result(timeout=10) == "held"
         assert not client.resume("light")
+
+
+def test_limits_of_handlers_hold_over_all_workers_and_are_reached(client: Client, work: Work) -> None:
+    with work(), work():
+        jobs = client.enqueue_many([fetch.job(f"h{n % 5}", 0.02) for n in range(40)])
+        assert [job.result(timeout=20) for job in jobs] == [f"h{n % 5}" for n in range(40)]
+    assert max(map(len, peak)) == 3
+    assert all(len(set(hosts)) == len(hosts) for hosts in peak), "one job of a host at a time"
+    assert [limit.declared for limit in client.limits("limited").limits] == [True, True]
+
+
+def test_a_limit_set_by_hand_holds_at_once_and_is_lifted_at_once(client: Client, work: Work) -> None:
+    client.limit("limited", concurrency=0)
+    job = client.enqueue(fetch.job("h"))
+    with work():
+        soon = client.enqueue(echo.job("another queue"))
+        assert soon.result(timeout=10) == "another queue"
+        assert job.state() == State.WAITING
+        client.limit("limited", concurrency="unlimited")
+        assert job.result(timeout=10) == "h"
+
+
+def test_keys_take_turns_in_a_fair_queue(client: Client, work: Work) -> None:
+    client.order("limited", "fair")
+    jobs = client.enqueue_many([fetch.job("many") for _ in range(20)])
+    jobs += client.enqueue_many([fetch.job("few") for _ in range(2)])
+    with work():
+        for job in jobs:
+            job.result(timeout=20)
+    assert set(order[:6]) == {"many", "few"}
+    assert order[:6].count("few") == 2
+
+
+def test_a_handler_has_its_queue_rest(client: Client, work: Work) -> None:
+    with work():
+        job = client.enqueue(backs_off.job())
+        assert job.result(timeout=10) == 2
+        record = job.record()
+    assert record.counters.attempts == 0
+    told, done = record.attempts
+    assert done.started_at - told.ended_at >= 190
 
 
 def test_a_job_not_started_in_time_expires(client: Client, work: Work) -> None:

@@ -15,7 +15,7 @@ import pytest
 from heavylift.decide import Settlement
 from heavylift.errors import Busy, StoreError
 from heavylift.job import AttemptRecord, Reason, State
-from heavylift.limits import Rate
+from heavylift.limits import Limit, Rate
 from heavylift.options import JobRef
 from heavylift.store.call import Call
 from heavylift.store.connection import Connection, Target
@@ -169,6 +169,9 @@ class Firing:
             lambda: self.ask(VERBS.resume(QUEUE)),
             lambda: self.ask(VERBS.pass_on(QUEUE)),
             lambda: self.ask(VERBS.limit(QUEUE, 2, group="h", per_key=True)) if among.random() < 0.3 else None,
+            lambda: (
+                self.ask(VERBS.declare(QUEUE, Limit("h", True, among.choice([2, 3])))) if among.random() < 0.3 else None
+            ),
             lambda: (
                 self.ask(VERBS.limit(QUEUE, None, Rate(1, 0.001, 100), group="h")) if among.random() < 0.3 else None
             ),

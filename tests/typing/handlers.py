@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any, TypedDict, assert_type
 
-from heavylift import Backoff, Context, JobSpec, Reject, Retry, handler
+from heavylift import Backoff, Context, JobSpec, Rate, Reject, Retry, handler
 from heavylift.handler import ContextHandler, Handler, PlainHandler
 from heavylift.registry import Registry
 
@@ -76,6 +76,10 @@ async def listed_waits(source: str) -> str:
 @handler(backoff=lambda failures: failures * 2.0)
 async def computed_waits(ctx: Context, source: str) -> str:
     return source
+
+
+@handler(key=lambda source: source, concurrency=2, rate="100/min", burst=5, group="all", group_rate=Rate(10, 1))
+def limited(source: str) -> None: ...
 
 
 # --- a job knows the type of its result, whatever kind of function the handler is -----------------------
