@@ -23,12 +23,16 @@ def public_names() -> dict[str, list[str]]:
     """Names by the module that they are imported from."""
     import heavylift
     import heavylift.testing
+    import heavylift.why
 
     return {
         "heavylift": list(heavylift.__all__),
         "heavylift.declaration": ["HandlerOptions"],  # what `@handler(...)` takes
         "heavylift.request": ["EnqueueOptions"],  # what `enqueue(...)` takes
         "heavylift.testing": list(heavylift.testing.__all__),
+        "heavylift.why": sorted(
+            kind.__name__ for kind in (heavylift.why.Parent, *heavylift.why.Because.__subclasses__())
+        ),
     }
 
 

@@ -42,6 +42,7 @@ _HOMES = {
     "Stop": "errors",
     "Unique": "unique",
     "UniqueHeld": "errors",
+    "Why": "why",
 }
 
 __all__ = sorted(["handler", *_HOMES])  # pyright: ignore[reportUnsupportedDunderAll]

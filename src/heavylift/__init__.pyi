@@ -30,5 +30,6 @@ from heavylift.redaction import Secret as Secret
 from heavylift.settings import Settings as Settings
 from heavylift.states import State as State
 from heavylift.unique import Unique as Unique
+from heavylift.why import Why as Why
 
 __version__: str

@@ -48,6 +48,17 @@ def test_status_says_that_nobody_serves_a_queue(project: Project) -> None:
     assert "none" in project.run("status").stdout
 
 
+def test_a_job_says_why_it_does_not_run(project: Project) -> None:
+    id = enqueue(project, "echo", "one")
+    project.run("pause", "default")
+    shown = project.run("why", id).stdout
+    assert "queue default is paused" in shown
+    assert "no worker serves queue default" in shown
+    assert "queue default is paused" in project.run("job", id).stdout
+    (said,) = project.json("why", id)
+    assert [reason["because"] for reason in said["reasons"]] == ["Paused", "Unserved", "InLine"]
+
+
 def test_a_job_is_shown_with_its_attempts_log_and_traceback(project: Project) -> None:
     shown = project.run("job", failed_job(project)).stdout
     for text in ("failed", "exhausted", "ValueError: broken", "about to fail", "Traceback", "fail", "attempt"):

@@ -73,6 +73,21 @@ def test_a_delayed_job_waits_until_it_is_due(client: Client, work: Work) -> None
     assert record.started_at - record.enqueued_at >= 300
 
 
+def test_a_job_that_does_not_run_says_why_and_runs_when_that_is_lifted(client: Client, work: Work) -> None:
+    parent = client.enqueue(JobSpec("echo", {"text": "parent"}, queue="elsewhere"))
+    job = client.enqueue(echo.job("x"), after=[parent], delay=0.01)
+    client.pause("light")
+    kinds = [type(reason).__name__ for reason in client.why(job.id).reasons]
+    assert kinds == ["WaitsForParents", "Paused", "Unserved"]
+    assert parent.cancel() == "cancelled"
+    other = client.enqueue(echo.job("y"))
+    client.resume("light")
+    with work():
+        assert other.result(timeout=10) == "y"
+        wait_until("it has heard of its parent", lambda: job.state().ended)
+        assert parent.id in str(job.why())
+
+
 def test_a_failing_job_is_tried_again_and_then_a_dead_letter_that_can_be_replayed(client: Client, work: Work) -> None:
     with work():
         assert client.enqueue(flaky.job(3)).result(timeout=10) == 3

@@ -180,6 +180,7 @@ class Firing:
             lambda: self.ask(VERBS.counts(QUEUE)),
             lambda: self.ask(VERBS.page(QUEUE, State.WAITING)),
             lambda: self.ask(VERBS.job(QUEUE, among.choice(ids))),
+            lambda: self.ask(among.choice([VERBS, LATER]).why(QUEUE, among.choice(ids))),
             lambda: self.flow(fresh + "f", among.sample(ids, 2)),
             lambda: self.told(self.ask(VERBS.handover(QUEUE)) or []),
             lambda: self.tend(),

@@ -24,6 +24,7 @@ from heavylift.cli import (
     settings,
     status,
     watch,
+    why,
     worker,
 )
 from heavylift.cli.exits import FAILED, HURRIED, OK, code_of, line_of
@@ -68,6 +69,7 @@ def build() -> typer.Typer:
         enqueue,
         status,
         job,
+        why,
         watch,
         failed,
         flow,

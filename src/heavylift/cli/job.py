@@ -39,25 +39,25 @@ def job(
     if json:
         output.json_line(record)
     else:
-        parents = found.waits_for() if record.state == State.BLOCKED else []
-        session.out.print(page(record, [f"{one.id} (queue {one.queue})" for one in parents]))
+        open_yet = not record.state.ended and record.state is not State.ACTIVE
+        session.out.print(page(record, [str(reason) for reason in found.why().reasons] if open_yet else []))
 
 
-def page(record: JobRecord, parents: Sequence[str] = ()) -> RenderableType:
-    """A job as a page. `parents`: those it waits for."""
+def page(record: JobRecord, why: Sequence[str] = ()) -> RenderableType:
+    """A job as a page. `why`: the reasons why it does not run."""
     head = Text.assemble((record.id, "bold"), "  ", output.state(record.state))
     if record.reason:
         head.append(f" ({record.reason})", style="red")
     if record.cancel_requested and record.state == State.ACTIVE:
         head.append(" (asked to stop)", style="yellow")
-    parts: list[RenderableType] = [head, Padding(_facts(record, parents), (0, 0, 0, 2))]
+    parts: list[RenderableType] = [head, Padding(_facts(record, why), (0, 0, 0, 2))]
     if record.attempts:
         parts += ["", _attempts(record.attempts)]
         parts += _last_words(record.attempts[-1])
     return Group(*parts)
 
 
-def _facts(record: JobRecord, parents: Sequence[str]) -> Table:
+def _facts(record: JobRecord, why: Sequence[str]) -> Table:
     facts = Table.grid(Column(style="dim", no_wrap=True), Column(), padding=(0, 2))
     facts.add_row("handler", Text.assemble((record.handler, "bold"), (f"  in queue {record.queue}", "dim")))
     facts.add_row("arguments", _json(record.args))
@@ -66,8 +66,8 @@ def _facts(record: JobRecord, parents: Sequence[str]) -> Table:
         facts.add_row("due", _moment(record.due_at))
     if record.flow:
         facts.add_row("flow", record.flow)
-    if parents:
-        facts.add_row("waits for", "\n".join(parents))
+    if why:
+        facts.add_row("why", Text("\n".join(why)))
     if record.blame:
         facts.add_row("because of", record.blame)
     if record.started_at:

@@ -12,6 +12,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from heavylift.duration import span
 from heavylift.job import State
 
 STYLES: dict[str, str] = {
@@ -59,18 +60,8 @@ def count(value: int, style: str = "default") -> Text:
 
 
 def duration(seconds: float | None) -> str:
-    """A span of time in the two units that matter: `340 ms`, `4.2 s`, `3 min 5 s`, `2 h 4 min`."""
-    if seconds is None:
-        return ""
-    if seconds < 1:
-        return f"{max(0.0, seconds) * 1000:.0f} ms"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    for big, small, size, unit in ((86400, 3600, "d", "h"), (3600, 60, "h", "min"), (60, 1, "min", "s")):
-        if seconds >= big:
-            rest = int(seconds % big // small)
-            return f"{int(seconds // big)} {size}" + (f" {rest} {unit}" if rest else "")
-    raise AssertionError(seconds)
+    """A span of time, if it is known: `340 ms`, `4.2 s`, `3 min 5 s`, `2 h 4 min`."""
+    return "" if seconds is None else span(seconds)
 
 
 def took(start_ms: int | None, end_ms: int | None) -> str:

@@ -22,6 +22,7 @@ from heavylift.limits import Order, QueueLimits, Rate, Unlimited
 from heavylift.request import EnqueueOptions
 from heavylift.settings import Settings
 from heavylift.store.jobs import EffectRecord
+from heavylift.why import Why
 
 R = TypeVar("R")
 
@@ -64,6 +65,10 @@ class AsyncClient(Base):
     async def job(self, id: str, queue: str | None = None) -> AsyncJob[Any]:
         """As `Client.job`."""
         return AsyncJob(self.shell, self.plans, await self.shell.run(self.plans.find(id, queue)), id)
+
+    async def why(self, id: str, queue: str | None = None) -> Why:
+        """As `Client.why`."""
+        return await (await self.job(id, queue)).why()
 
     async def cancel(self, id: str, queue: str | None = None) -> HowCancelled:
         """As `Client.cancel`."""

@@ -26,6 +26,7 @@ from heavylift.limits import Order, QueueLimits, Rate, Unlimited
 from heavylift.request import EnqueueOptions
 from heavylift.settings import Settings
 from heavylift.store.jobs import EffectRecord
+from heavylift.why import Why
 
 R = TypeVar("R")
 
@@ -112,6 +113,14 @@ class Client(Base):
             JobNotFound: no queue has it.
         """
         return Job(self.shell, self.plans, self.shell.run(self.plans.find(id, queue)), id)
+
+    def why(self, id: str, queue: str | None = None) -> Why:
+        """As `Job.why`, also for a job whose producer has noted its parents and nothing more, if its `queue` is given.
+
+        Raises:
+            JobNotFound: no queue has it.
+        """
+        return self.job(id, queue).why()
 
     def cancel(self, id: str, queue: str | None = None) -> HowCancelled:
         """As `Job.cancel`."""

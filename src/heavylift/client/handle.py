@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
-from heavylift.client import moving
+from heavylift.client import explaining, moving
 from heavylift.client.async_session import AsyncSessions
 from heavylift.client.moving import NewArgs
 from heavylift.client.operations import HowCancelled, Operations
@@ -18,6 +18,7 @@ from heavylift.event import Event
 from heavylift.job import JobRecord, Progress, State
 from heavylift.options import JobRef
 from heavylift.store.jobs import Reprioritized, Rescheduled
+from heavylift.why import Why
 
 R = TypeVar("R")
 
@@ -96,6 +97,10 @@ class Job(Handle[R]):
     def waits_for(self, most: int = 20) -> list[JobRef]:
         """The jobs that it still waits for, `most` of them at most; none if it is not blocked."""
         return self._shell.run(self._plans.waits_for(self.queue, self.id, most))
+
+    def why(self) -> Why:
+        """Why it does not run, or that it does: all reasons, what must be lifted first at the front; see `Why`."""
+        return self._shell.run(explaining.why(self._plans, self.queue, self.id))
 
     def cancel(self) -> HowCancelled:
         """Cancel the job: `cancelled` at once, or `asked` to stop if it runs; `ended` if it was too late."""
@@ -183,6 +188,10 @@ class AsyncJob(Handle[R]):
     async def waits_for(self, most: int = 20) -> list[JobRef]:
         """As `Job.waits_for`."""
         return await self._shell.run(self._plans.waits_for(self.queue, self.id, most))
+
+    async def why(self) -> Why:
+        """As `Job.why`."""
+        return await self._shell.run(explaining.why(self._plans, self.queue, self.id))
 
     async def cancel(self) -> HowCancelled:
         """As `Job.cancel`."""

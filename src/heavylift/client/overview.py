@@ -89,7 +89,7 @@ class Overview:
     def status(self) -> Plan[Status]:
         """Queues, workers and server."""
         server: ServerFacts = yield from ask(server_facts(), self._patience)
-        workers = [_worker(facts) for facts in (yield from self.workers())]
+        workers = yield from self.worker_states()
         names = sorted({*(yield from self._operations.queues()), *(name for w in workers for name in w.queues)})
         queues: list[QueueStatus] = []
         for start in range(0, len(names), AT_ONCE):
@@ -98,6 +98,10 @@ class Overview:
             found = [or_raise(one) for one in (yield from ask_all(reads, self._patience))]
             queues += map(_queue, some, found[::2], found[1::2], repeat(workers))
         return Status(queues, workers, server)
+
+    def worker_states(self) -> Plan[list[WorkerStatus]]:
+        """All living workers, those seen last first."""
+        return [_worker(facts) for facts in (yield from self.workers())]
 
     def workers(self) -> Plan[list[dict[str, Any]]]:
         """What each living worker says about itself, those seen last first."""

@@ -14,6 +14,7 @@ from heavylift.store.producing import BATCH_BYTES, Enqueued, NewJob, Producing, 
 from heavylift.store.reading import QueueCounts, Reading
 from heavylift.store.repairing import CancelReply, Removed, Repairing, SweepReply
 from heavylift.store.settling import ProgressItem, SettleItem, Settling, Written
+from heavylift.store.standing import Explaining
 
 __all__ = [
     "BATCH_BYTES",
@@ -42,5 +43,7 @@ __all__ = [
 ]
 
 
-class Jobs(Producing, Claiming, Settling, Repairing, Limiting, Letters, Moving, Reading, Flowing, Effects, Fleet):
+class Jobs(
+    Producing, Claiming, Settling, Repairing, Limiting, Letters, Moving, Reading, Explaining, Flowing, Effects, Fleet
+):
     """Every verb there is. `Jobs(prefix, scripts)`; see the families for what each does."""

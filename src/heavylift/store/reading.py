@@ -149,7 +149,12 @@ _HOW = {"f": "failed", "x": "was cancelled", "g": "is gone"}
 
 
 def _blame(stored: dict[bytes, bytes]) -> str | None:
-    said, _, how = (_text(stored, b"blame") or "").rpartition(" ")
+    return read_blame(_text(stored, b"blame") or "")
+
+
+def read_blame(text: str) -> str | None:
+    """Which parent has ended a job, and how; None if none has."""
+    said, _, how = text.rpartition(" ")
     return f"{said} {_HOW.get(how, how)}" if said else None
 
 
