@@ -99,7 +99,7 @@ def test_many_threads_come_and_go_on_the_same_channel(ear: Listener, any_server:
     for thread in threads:
         thread.join(30)
     wait_until("nobody listens", lambda: any_server.command("PUBSUB", "CHANNELS") == [])
-    assert (ear._boxes, ear._joined, ear._patterns) == ({}, {}, {})
+    assert (ear._boxes, ear._joined, ear._patterns) == ({}, {}, set())
 
 
 def test_a_closed_listener_says_so(ear: Listener) -> None:

@@ -146,35 +146,52 @@ def test_a_queue_is_watched_from_what_runs_now(
     watcher.done.result(5)
 
 
-def test_a_job_is_watched_once_by_those_who_watch_it_and_its_queue(
+def test_a_job_is_watched_once_by_those_who_watch_it_its_queue_and_all_queues(
     client: Any, hand: Hand, any_server: Server, aside: Callable[..., Future[Any]]
 ) -> None:
-    """One connection hears each message twice then, by name and by pattern."""
+    """One connection hears each message three times then, by name and by two patterns."""
     job = client.enqueue(SPEC)
     one = Watcher(job.watch(), aside)
     one.awaits("waiting")
-    all_of_it = Watcher(client.watch(queue="default"), aside)
-    wait_until("the queue is listened to", lambda: any_server.command("PUBSUB", "NUMPAT") == 1)
-    hand.do_all()
+    others = [Watcher(client.watch(queue="default"), aside), Watcher(client.watch(), aside)]
+    wait_until("queues are listened to", lambda: any_server.command("PUBSUB", "NUMPAT") == 2)
+    claimed = hand.claim()
+    hand.progress(claimed, 0.5)
+    hand.complete(claimed)
     one.done.result(5)
-    wait_until("the end is told", lambda: "completed" in all_of_it.kinds)
+    for watcher in others:
+        watcher.awaits("active", "progress", "completed")
     client.close()
-    all_of_it.done.result(5)
-    assert one.kinds == ["waiting", "active", "completed"]
-    assert all_of_it.kinds == ["active", "completed"]
+    assert one.kinds == ["waiting", "active", "progress", "completed"]
 
 
 def test_all_queues_are_watched_also_those_that_come_later(
     make_client: MakeClient, url: str, any_server: Server, aside: Callable[..., Future[Any]]
 ) -> None:
-    client = make_client(url, poll=0.1)
+    """From their very first event, though nobody asks for the queues anew in the time of this test."""
+    client = make_client(url, poll=60.0)
     client.enqueue(SPEC, queue="old")
     watcher = Watcher(client.watch(), aside)
-    wait_until("the old queue is listened to", lambda: any_server.command("PUBSUB", "NUMPAT") == 1)
-    client.enqueue(SPEC, queue="new")
-    wait_until("both queues are listened to", lambda: any_server.command("PUBSUB", "NUMPAT") == 2)
+    wait_until("it is listened", lambda: any_server.command("PUBSUB", "NUMPAT") == 1)
     jobs = [client.enqueue(SPEC, queue=queue) for queue in ("old", "new")]
-    wait_until("both are told", lambda: {event.job for event in watcher.seen} >= {job.id for job in jobs})
+    wait_until("both are told", lambda: [event.job for event in watcher.seen] == [job.id for job in jobs])
+    assert watcher.kinds == ["waiting", "waiting"]
+    client.close()
+    watcher.done.result(5)
+
+
+def test_the_end_of_a_job_in_a_queue_that_came_later_is_told_though_the_subscription_was_cut(
+    make_client: MakeClient, url: str, any_server: Server, hand: Hand, aside: Callable[..., Future[Any]]
+) -> None:
+    client = make_client(url, poll=60.0)
+    watcher = Watcher(client.watch(), aside)
+    wait_until("it is listened", lambda: any_server.command("PUBSUB", "NUMPAT") == 1)
+    client.enqueue(SPEC, queue="new")
+    claimed = hand.claim("new")
+    watcher.awaits("waiting", "active")
+    any_server.command("CLIENT", "KILL", "TYPE", "pubsub")
+    hand.complete(claimed)
+    watcher.awaits("waiting", "active", "completed")
     client.close()
     watcher.done.result(5)
 

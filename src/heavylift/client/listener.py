@@ -40,14 +40,13 @@ class Listener:
         # Guarded:
         self._boxes: dict[str, set[Inbox]] = {}  # by channel, or by pattern
         self._joined: dict[Inbox, Sequence[str]] = {}  # what each listens to
-        self._patterns: dict[str, str] = {}  # pattern -> what its channels begin with
+        self._patterns: set[str] = set()
         self._changes: list[tuple[str, list[str]] | Inbox] = []
         self._thread: threading.Thread | None = None
         self._nudge: Nudge | None = None
         self._closed = False
         # The thread's own:
         self._unconfirmed: list[tuple[int, Inbox]] = []
-        self._last: tuple[str, bytes] | None = None
 
     def join(self, box: Inbox, channels: Sequence[str], patterns: Sequence[str]) -> None:
         """Put into `box` what is said on channels and patterns; `LIVE` comes once all of it is in force."""
@@ -57,7 +56,7 @@ class Listener:
                 return
             self._change("SUBSCRIBE", [name for name in channels if self._add(name, box)])
             self._change("PSUBSCRIBE", [name for name in patterns if self._add(name, box)])
-            self._patterns.update((name, _beginning(name)) for name in patterns)
+            self._patterns.update(patterns)
             self._joined[box] = [*self._joined.get(box, ()), *channels, *patterns]
             self._changes.append(box)
             self._wake()
@@ -71,7 +70,8 @@ class Listener:
                 if not self._boxes[name]:
                     del self._boxes[name]
                     gone.append(name)
-            patterns = [name for name in gone if self._patterns.pop(name, None) is not None]
+            patterns = [name for name in gone if name in self._patterns]
+            self._patterns.difference_update(patterns)
             self._change("UNSUBSCRIBE", [name for name in gone if name not in patterns])
             self._change("PUNSUBSCRIBE", patterns)
             if gone:
@@ -160,7 +160,6 @@ class Listener:
             channel.close()
             raise
         self._unconfirmed = [(channel.asked, box) for box in boxes]
-        self._last = None
         return channel
 
     def _apply(self, channel: Channel) -> None:
@@ -188,15 +187,8 @@ class Listener:
             self._unconfirmed.pop(0)[1].put(Mark.LIVE)
 
     def _deliver(self, name: str, message: bytes) -> None:
-        if (name, message) == self._last:
-            self._last = None  # once by name and once by pattern
-            return
-        self._last = (name, message)
         with self._guard:
             boxes = set(self._boxes.get(name, ()))
-            for pattern, beginning in self._patterns.items():
-                if name.startswith(beginning):
-                    boxes |= self._boxes[pattern]
         for box in boxes:
             box.put(message)
 
@@ -216,11 +208,6 @@ class Listener:
             nudge.close()
             if self._boxes and not self._closed:
                 self._wake()
-
-
-def _beginning(pattern: str) -> str:
-    """What a pattern's channels begin with: all of it but the star at its end."""
-    return pattern.removesuffix("*").replace("\\", "")
 
 
 def _wait(readers: Sequence[Channel | Nudge], seconds: float) -> None:

@@ -163,7 +163,9 @@ class Operations:
         """Tell what happens in a queue, or in all, until time is up."""
         check_timeout(timeout)
         clock = Clock(None if timeout is None else time.monotonic() + timeout, self.reread)
-        yield from QueueWatch(self.jobs, partial(self.named, queue), clock, min(self.patience, 1.0)).run()
+        place = self.jobs.common if queue is None else self.jobs.keys(check_queue(queue))
+        watch = QueueWatch(self.jobs, place.event_pattern(), partial(self.named, queue), clock, min(self.patience, 1.0))
+        yield from watch.run()
 
     def named(self, queue: str | None) -> Plan[Sequence[str]]:
         """The named queue, or all there are."""

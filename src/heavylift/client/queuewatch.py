@@ -8,7 +8,6 @@ that are open are read.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 from heavylift.client.inbox import Heard, Mark
 from heavylift.client.jobwatch import JobWatch
@@ -32,53 +31,52 @@ class QueueWatch:
 
     Args:
         jobs: the store's verbs.
-        queues: asks for the queues to watch; asked again from time to time.
+        pattern: the channels of their jobs, also of those of queues that do not exist yet.
+        queues: asks which queues there are.
         clock: when to read, and when to stop.
         patience: seconds a read is tried again.
     """
 
-    def __init__(self, jobs: Jobs, queues: Callable[[], Plan[Sequence[str]]], clock: Clock, patience: float) -> None:
+    def __init__(
+        self, jobs: Jobs, pattern: str, queues: Callable[[], Plan[Sequence[str]]], clock: Clock, patience: float
+    ) -> None:
         self._jobs = jobs
+        self._pattern = pattern
         self._queues = queues
         self._clock = clock
         self._patience = patience
-        self._known: set[str] = set()
         self._open: dict[JobKey, JobWatch] = {}
         self._watching = Watching(self._open, lambda key: glance(jobs.keys(key[0]), key[1]), clock, patience)
 
     def run(self) -> Plan[None]:
         """Tell until time is up."""
-        box = yield from self._listen((yield from self._queues()), None)
+        known = yield from self._queues()
+        box = yield Listen((), [self._pattern])
         try:
             heard = yield from confirmed(box, self._clock)
-            yield from self._read(self._known)
+            yield from self._read(known)
             while not self._clock.up:
                 for event in self._told(heard):
                     yield Tell(event)
                 if Mark.LIVE in heard or not self._clock.live:
-                    yield from self._read(self._known)
+                    known = yield from self._queues_or(known)
+                    yield from self._read(known)
                 if self._clock.wait() == 0:
-                    yield from self._look_for_new_queues(box)
+                    self._clock.has_read()
                 heard = yield Hear(box, self._clock.wait())
                 note(heard, self._clock)
         finally:
             box.close()
 
-    def _listen(self, queues: Iterable[str], box: Any) -> Plan[Any]:
-        new = [queue for queue in queues if queue not in self._known]
-        self._known.update(new)
-        return (yield Listen((), [self._jobs.keys(queue).event_pattern() for queue in new], box))
-
-    def _look_for_new_queues(self, box: Any) -> Plan[None]:
+    def _queues_or(self, known: Sequence[str]) -> Plan[Sequence[str]]:
+        """The queues there are; those that were known if it cannot be asked."""
         try:
-            yield from self._listen((yield from self._queues()), box)
+            return (yield from self._queues())
         except StoreError:
-            pass  # away: there will be another time
-        self._clock.has_read()
+            return known
 
-    def _read(self, queues: Iterable[str]) -> Plan[None]:
+    def _read(self, names: Sequence[str]) -> Plan[None]:
         """Tell what runs now, and what has become of what was open."""
-        names = list(queues)
         pages = yield from ask_all([self._jobs.page(name, State.ACTIVE, 0, RUNNING) for name in names], self._patience)
         for name, ids in zip(names, pages, strict=True):
             for id in ids if not isinstance(ids, StoreError) else ():

@@ -91,7 +91,9 @@ class Channel:
         return self._link.open().fileno()
 
     def read(self) -> list[tuple[str, bytes]]:
-        """What has arrived, pairs of channel and message; empty if nothing. Never waits.
+        """What has arrived, pairs of the name or pattern it came by and the message; empty if nothing. Never waits.
+
+        What several subscriptions fit comes once by each.
 
         Also notices a dead connection: call it at least every few seconds, readable or not.
 
@@ -155,7 +157,7 @@ class Channel:
         if isinstance(reply, list) and reply[0] == b"message":
             return reply[1].decode(), reply[2]
         if isinstance(reply, list) and reply[0] == b"pmessage":
-            return reply[2].decode(), reply[3]
+            return reply[1].decode(), reply[3]
         if isinstance(reply, list) and reply[0] != b"pong":
             self.confirmed += 1
         return None  # a confirmation, or the answer to a ping

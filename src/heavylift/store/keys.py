@@ -186,6 +186,10 @@ class Common:
         """channel: messages for one worker, words with spaces between: `wake <queue>`, `cancel <queue> <id>`."""
         return f"{self.prefix}:worker:{worker}"
 
+    def event_pattern(self) -> str:
+        """channel pattern: events of all jobs of all queues."""
+        return _escape(self.prefix) + ":{*}:job:*"
+
 
 JOB_FIELDS = {
     "state": "`waiting` `delayed` `blocked` `active` `completed` `failed` `cancelled`",
