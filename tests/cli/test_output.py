@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from heavylift.cli import output
+from heavylift.cli import logs, output
 from heavylift.cli.banner import next_commands
 from heavylift.cli.bars import Board
 from heavylift.cli.invocation import program
@@ -167,3 +168,10 @@ def test_the_commands_to_type_say_again_what_was_said_but_no_password(
         "bin/heavylift enqueue greet --help --prefix p",
         "bin/heavylift status --prefix p",
     ]
+
+
+def test_a_log_line_is_json_whatever_it_says() -> None:
+    broken = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")
+    said = {"event": "odd", "name": broken, "folder": Path("/tmp")}
+    line = json.loads(logs.as_json(said))
+    assert (line["event"], line["name"], line["folder"]) == ("odd", broken, "/tmp")

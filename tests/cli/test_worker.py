@@ -133,11 +133,37 @@ def test_without_a_terminal_every_line_is_json(project: Project) -> None:
     assert all({"timestamp", "level"} <= line.keys() for line in lines)
 
 
-def test_a_failed_attempt_is_a_line(project: Project) -> None:
+def test_each_attempt_is_a_line_as_grave_as_what_it_came_to(project: Project) -> None:
     worker = project.worker()
     project.run("enqueue", "refuse", "no good", "--correlation-id", "order-1", "--wait")
-    (line,) = [json.loads(line) for line in worker.text.splitlines() if "attempt ended" in line]
-    assert (line["handler"], line["cause"], line["correlation_id"]) == ("refuse", "rejected", "order-1")
+    (job,) = project.json("enqueue", "echo", "good", "--correlation-id", "order-2", "--wait")
+    bad, good = [json.loads(line) for line in worker.text.splitlines() if "attempt ended" in line]
+    assert (bad["level"], bad["handler"], bad["outcome"], bad["correlation_id"]) == (
+        "error",
+        "refuse",
+        "rejected",
+        "order-1",
+    )
+    assert 0 <= good.pop("duration_s") < 10
+    assert {name: good[name] for name in good if name not in ("timestamp", "event")} == {
+        "level": "info",
+        "job": job["id"],
+        "queue": "default",
+        "handler": "echo",
+        "attempt": 1,
+        "outcome": "completed",
+        "becomes": "completed",
+        "correlation_id": "order-2",
+    }
+
+
+def test_a_level_above_leaves_the_lines_of_completed_attempts_out(project: Project) -> None:
+    worker = project.start("worker", "--log-level", "warning")
+    project.run("enqueue", "echo", "good", "--wait")
+    project.run("enqueue", "refuse", "no good", "--wait")
+    worker.wait_for("attempt ended")
+    (line,) = worker.text.splitlines()
+    assert json.loads(line)["outcome"] == "rejected"
 
 
 def test_a_crash_of_the_worker_itself_is_1_with_its_reason(project: Project) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import MutableMapping
 from typing import Any
 
+import msgspec
 import structlog
 from rich.console import Console
 from rich.text import Text
@@ -26,7 +28,7 @@ def configure(console: Console, level: str = "info") -> None:
         last = [structlog.dev.ConsoleRenderer(0, colors=not console.no_color)]
         write = _Above(console)
     else:
-        last = [structlog.processors.format_exc_info, _ordered, structlog.processors.JSONRenderer(default=str)]
+        last = [structlog.processors.format_exc_info, _ordered, structlog.processors.JSONRenderer(as_json)]
         write = _Lines()
     structlog.configure(
         processors=[*shared, *last],
@@ -35,6 +37,14 @@ def configure(console: Console, level: str = "info") -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_Forward()], level=max(number, logging.WARNING), force=True)
+
+
+def as_json(line: Any, **_: Any) -> str:
+    """A line for each job is a lot of lines, and msgspec is quick; what it refuses, as broken text, is escaped."""
+    try:
+        return msgspec.json.encode(line, enc_hook=str).decode()
+    except (UnicodeEncodeError, TypeError):
+        return json.dumps(line, default=str)
 
 
 def _ordered(logger: Any, method: str, line: MutableMapping[str, Any]) -> dict[str, Any]:

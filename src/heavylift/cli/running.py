@@ -40,6 +40,7 @@ class Run:
         self, session: Session, settings: Settings, modules: Sequence[str], watch: Sequence[str], level: str
     ) -> None:
         logs.configure(session.out, level)
+        self._log_completed = not session.out.is_terminal and level in ("debug", "info")  # else the board shows them
         self._session = session
         self._settings = settings
         self._modules = modules
@@ -62,6 +63,7 @@ class Run:
             locate=place.find,
             queues=queues,
             strict=strict,
+            log_completed=self._log_completed,
         )
         signals = Signals(
             stop=partial(self._end, worker), hurry=partial(self._hurry, worker), quiet=partial(self._quiet, worker)

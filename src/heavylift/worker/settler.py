@@ -21,6 +21,7 @@ from heavylift.outcome import Completed, ErrorInfo, Outcome, cause_of, error_of
 from heavylift.registry import Registry
 from heavylift.store.settling import SettleItem
 from heavylift.worker.relay import Relay
+from heavylift.worker.report import report
 from heavylift.worker.running import Running
 
 log = structlog.get_logger("heavylift")
@@ -30,7 +31,13 @@ _NO_POLICY = Policy()
 
 
 class Settler:
-    """Turns outcomes into settlements and keeps them, by queue, until they are taken."""
+    """Turns outcomes into settlements and keeps them, by queue, until they are taken.
+
+    Attributes:
+        log_completed: attempts that completed get a log line, too.
+    """
+
+    log_completed = False
 
     def __init__(self, worker: str, registry: Registry, relay: Relay, ready: Callable[[], None]) -> None:
         """`ready` is called, from the thread that brought it, when a settlement can be taken."""
@@ -45,7 +52,8 @@ class Settler:
         """Decide what an outcome means and keep it for the next round trip."""
         job = entry.job
         settlement = self._decide(entry, outcome)
-        _report(entry, outcome, settlement)
+        if settlement.to is not None and (self.log_completed or not isinstance(outcome, Completed)):
+            report(entry, outcome, settlement)
         progress, checkpoint = self._relay.take(job.id, job.token)
         item = SettleItem(
             id=job.id,
@@ -111,23 +119,3 @@ def _weight(item: SettleItem) -> int:
     if item.record is not None:
         size += len(item.record.traceback) + sum(map(len, item.record.log))
     return size
-
-
-def _report(entry: Running, outcome: Outcome, settlement: Settlement) -> None:
-    """One log line per attempt that did not simply complete; completions are counted, not told."""
-    if isinstance(outcome, Completed) or settlement.to is None:
-        return
-    error = error_of(outcome)
-    facts = {
-        "job": entry.job.id,
-        "queue": entry.job.queue,
-        "handler": entry.envelope.handler if entry.envelope else None,
-        "attempt": entry.job.counters.starts,
-        "cause": cause_of(outcome),
-        "error": error.message if error else None,
-        "becomes": str(settlement.to),
-        "reason": str(settlement.reason) if settlement.reason else None,
-        "again_in_s": round(settlement.delay, 3) if settlement.delay else None,
-        "correlation_id": entry.envelope.correlation_id if entry.envelope else None,
-    }
-    log.warning("attempt ended", **{name: fact for name, fact in facts.items() if fact is not None})

@@ -72,6 +72,7 @@ class Worker:
         locate: says where Redis is, asked at every connect (an embedded server may have to be started again).
         queues: weights of the queues to serve.
         strict: serve queues in the order given instead of by weight.
+        log_completed: have a log line for each attempt that completed, too; others always have one.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Worker:
         locate: Callable[[], Target] | None = None,
         queues: Mapping[str, int] | None = None,
         strict: bool = False,
+        log_completed: bool = False,
     ) -> None:
         self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self.settings = settings
@@ -96,6 +98,7 @@ class Worker:
         self._started = self._stopped = self._asked_to_stop = False
         self._hurried = False
         self._build(modules)
+        self.settler.log_completed = log_completed
 
     def _build(self, modules: Sequence[str]) -> None:
         settings, crashed = self.settings, self._crashed
