@@ -45,5 +45,5 @@ def test_a_job_goes_from_enqueued_to_completed_and_every_step_is_told(connection
 
     wait_until("three events", lambda: told.extend(channel.read()) or len(told) == 3)
     assert [decode(message).event for _, message in told] == [Kind.WAITING, Kind.ACTIVE, Kind.COMPLETED]
-    assert {name for name, _ in told} == {jobs.keys("images").event_channel("j1")}
+    assert {name for name, _ in told} == {jobs.keys("images").event_pattern()}
     channel.close()
