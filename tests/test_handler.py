@@ -265,6 +265,7 @@ def test_a_backoff_may_be_said_in_four_ways(given: Any, kept: Any) -> None:
         ("tags", [""], "1 to 100 characters"),
         ("tags", [7], "1 to 100 characters"),
         ("on_lost_contact", "hope", 'give "stop" or "finish"'),
+        ("memory", 1000, 'goes with lane="cpu"'),
         ("retires", 3, "did you mean retries?"),
         ("zzz", 3, "there are name, lane, queue"),
     ],
@@ -277,6 +278,32 @@ def test_an_option_that_cannot_be_meant_is_refused_by_name_and_value(option: str
 
     assert refused.value.field.partition(".")[0] == option
     assert expected in str(refused.value)
+
+
+@pytest.mark.parametrize("value", [0, -1, True, 2.5, "", "many", "5 apples", "0MB", "1e9"])
+def test_a_size_that_cannot_be_meant_is_refused(value: Any) -> None:
+    with pytest.raises(HandlerError, match=r'memory=.*give bytes above zero, or a text like "512MB"'):
+
+        @handler(lane="cpu", memory=value)
+        def shrink(source: str) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (1000, 1000),
+        ("1000B", 1000),
+        ("512MB", 512_000_000),
+        ("1.5 GB", 1_500_000_000),
+        ("2GiB", 2 << 30),
+        ("64kB", 64_000),
+    ],
+)
+def test_a_memory_limit_may_be_said_in_bytes_or_with_a_unit(value: Any, expected: int) -> None:
+    @handler(lane="cpu", memory=value)
+    def shrink(source: str) -> None: ...
+
+    assert shrink.memory == expected
 
 
 # --- retrying --------------------------------------------------------------------------------------------

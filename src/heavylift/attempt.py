@@ -14,6 +14,7 @@ arguments were read or the outcome made. Who raises stops into running code catc
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import msgspec
@@ -34,6 +35,7 @@ from heavylift.outcome import (
     Invalid,
     LockLost,
     Outcome,
+    OutOfMemory,
     Raised,
     Rejected,
     RetryAsked,
@@ -53,6 +55,7 @@ class Start(msgspec.Struct, frozen=True):
         timeout: seconds the handler may run; None for ever.
         grace: seconds between asking it to stop and ending it.
         checkpoint: last state saved by an earlier attempt, JSON.
+        memory: bytes it may take; None for any number.
     """
 
     id: str
@@ -63,6 +66,7 @@ class Start(msgspec.Struct, frozen=True):
     timeout: float | None = None
     grace: float = 5.0
     checkpoint: bytes | None = None
+    memory: int | None = None
 
 
 class Handlers(Protocol):
@@ -100,13 +104,19 @@ def prepare(start: Start, handlers: Handlers) -> Prepared | Outcome:
     return Prepared(start, envelope, handler, Hush.of_json(envelope.args, secret))
 
 
-def run(prepared: Prepared, reporter: Reporter, max_result: int) -> Outcome:
+FREELY: AbstractContextManager[object] = nullcontext()
+
+
+def run(
+    prepared: Prepared, reporter: Reporter, max_result: int, confined: AbstractContextManager[object] = FREELY
+) -> Outcome:
     """Call a plain handler.
 
     Args:
         prepared: what to run.
         reporter: where its context reports to; `began` is called just before the handler is.
         max_result: largest encoded result in bytes.
+        confined: the handler runs within; what it came to is made of its exception outside.
     """
     call = _bind(prepared, reporter)
     if isinstance(call, Invalid):
@@ -114,7 +124,9 @@ def run(prepared: Prepared, reporter: Reporter, max_result: int) -> Outcome:
     context, args, kwargs = call
     reporter.began()
     try:
-        return Completed(encode_result(prepared.handler.function(*args, **kwargs), max_result))
+        with confined:
+            result = encode_result(prepared.handler.function(*args, **kwargs), max_result)
+        return Completed(result)
     except BaseException as raised:
         return outcome_of(raised, prepared, reporter)
     finally:
@@ -187,7 +199,10 @@ def outcome_of(raised: BaseException, prepared: Prepared, reporter: Reporter) ->
         return stopped(reason, prepared.start.timeout, error=trace)
     if isinstance(raised, InvalidResult):
         return Raised(error_info(raised, hush), retryable=False)
-    return Raised(error_info(raised, hush), retryable=prepared.handler.retryable(raised))
+    retryable = prepared.handler.retryable(raised)
+    if isinstance(raised, MemoryError):
+        return OutOfMemory(prepared.start.memory, error=error_info(raised, hush), retryable=retryable)
+    return Raised(error_info(raised, hush), retryable=retryable)
 
 
 def stopped(

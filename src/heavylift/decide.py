@@ -33,6 +33,7 @@ from heavylift.outcome import (
     LockLost,
     Malformed,
     Outcome,
+    OutOfMemory,
     Raised,
     Rejected,
     RetryAsked,
@@ -135,7 +136,7 @@ def decide(outcome: Outcome, counters: Counters, policy: Policy, luck: float) ->
             return Settlement(State.FAILED, reason=Reason.INVALID)
         case Malformed():
             return Settlement(State.FAILED, reason=Reason.MALFORMED)
-        case Raised(retryable=False):
+        case Raised(retryable=False) | OutOfMemory(retryable=False):
             return Settlement(State.FAILED, count="attempts", reason=Reason.EXHAUSTED)
         case RetryAsked(after=after, queue_wide=True):
             return Settlement(
@@ -143,7 +144,7 @@ def decide(outcome: Outcome, counters: Counters, policy: Policy, luck: float) ->
             )
         case RetryAsked(after=after):
             return _failed(counters, policy, luck, after)
-        case Raised() | TimedOut():
+        case Raised() | TimedOut() | OutOfMemory():
             return _failed(counters, policy, luck, None)
 
 

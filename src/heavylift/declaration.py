@@ -24,6 +24,7 @@ from heavylift.limits import Limit, Rate, declared_limits
 from heavylift.options import NAME, Backoff, Durable, JobOptions, OnLostContact, check_options
 from heavylift.parameters import Parameter, place_of, read_parameters, type_hints
 from heavylift.redaction import is_secret
+from heavylift.size import in_bytes
 from heavylift.unique import Unique
 
 LaneName = Literal["io", "cpu"]
@@ -63,6 +64,7 @@ class HandlerOptions(TypedDict, total=False):
         group: what its jobs share their limits with: those of all handlers of the queue that name the same group. Its
             own name, if not given. Where it declares no limits, also a function, like `key`.
         group_concurrency, group_rate: with `key`: the same for the group, over all of its keys.
+        memory: bytes, or a text like `512MB`, that an attempt and all it starts may take; only in the cpu lane.
     """
 
     name: str
@@ -89,6 +91,7 @@ class HandlerOptions(TypedDict, total=False):
     group: str | Callable[..., str]
     group_concurrency: int
     group_rate: Rate | str
+    memory: int | str
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -109,6 +112,7 @@ class Declaration:
         retry_on: exceptions worth another try; all if empty.
         give_up_on: exceptions that are not.
         on_lost_contact: what becomes of an attempt whose worker cannot reach Redis.
+        memory: bytes an attempt may take; None for any number.
         parameters: the arguments of a job, in order; the context is none of them.
         arguments: their codec.
         is_async: the function is `async def`.
@@ -129,6 +133,7 @@ class Declaration:
     retry_on: tuple[type[BaseException], ...]
     give_up_on: tuple[type[BaseException], ...]
     on_lost_contact: OnLostContact
+    memory: int | None
     parameters: tuple[Parameter, ...]
     arguments: Arguments
     is_async: bool
@@ -173,6 +178,7 @@ def read_declaration(fn: Any, options: Mapping[str, Any], names: Mapping[str, An
         retry_on=retry_on,
         give_up_on=give_up_on,
         on_lost_contact=_one_of("on_lost_contact", options.get("on_lost_contact", "stop"), ("stop", "finish")),
+        memory=_memory(options.get("memory"), lane),
         parameters=parameters,
         arguments=Arguments(name, parameters, secret),
         is_async=is_async,
@@ -301,6 +307,18 @@ def _backoff(value: Any) -> Backoff | Callable[[int], float] | None:
         raise HandlerError(
             wrong.field, wrong.value, f"{wrong.remedy}, or a function of the number of failures"
         ) from None
+
+
+def _memory(value: Any, lane: LaneName) -> int | None:
+    if value is None:
+        return None
+    if lane == "io":
+        remedy = 'goes with lane="cpu": attempts of the io lane share one process, whose memory is nobody\'s alone'
+        raise HandlerError("memory", value, remedy)
+    try:
+        return in_bytes("memory", value)
+    except InvalidArgument as wrong:
+        raise HandlerError(wrong.field, wrong.value, wrong.remedy) from None
 
 
 def _exceptions(name: str, value: Any) -> tuple[type[BaseException], ...]:

@@ -13,6 +13,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from heavylift.size import shown
+
 
 @dataclass(frozen=True, slots=True)
 class ErrorInfo:
@@ -106,10 +108,28 @@ class TimedOut:
 
 
 @dataclass(frozen=True, slots=True)
-class Died:
-    """The child died while the handler ran.
+class OutOfMemory:
+    """The handler took more memory than it may, or than there is.
 
-    `cause`: `killed:SIGKILL`, `exited:0`, `out_of_memory`. `detail`: e.g. the faulthandler dump.
+    Attributes:
+        limit: what it may take, in bytes; None if it has no limit.
+        used: what it and all that it had started had taken when they were killed for it; 0 if an allocation failed.
+        error: the `MemoryError`, if an allocation failed.
+        retryable: False where `give_up_on` or `retry_on` rules a retry out.
+    """
+
+    limit: int | None
+    used: int = 0
+    error: ErrorInfo | None = None
+    retryable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """The child died while the handler ran, by no doing of ours.
+
+    `cause`: `exited:0`, `killed:SIGSEGV`; `killed:SIGKILL` also when the system itself had no memory left. `detail`:
+    e.g. the faulthandler dump.
     """
 
     cause: str
@@ -153,6 +173,7 @@ Outcome: TypeAlias = (
     | Malformed
     | UnknownHandler
     | TimedOut
+    | OutOfMemory
     | Died
     | Abandoned
     | Interrupted
@@ -184,6 +205,8 @@ def cause_of(outcome: Outcome) -> str:
             return "unknown_handler"
         case TimedOut():
             return "timeout"
+        case OutOfMemory():
+            return "out_of_memory"
         case Died(cause=cause):
             return cause
         case Abandoned():
@@ -221,9 +244,23 @@ def error_of(outcome: Outcome) -> ErrorInfo | None:
             ending = "had to be killed" if forced else "was stopped"
             trace = error.traceback if error else ""
             return ErrorInfo("Timeout", f"ran longer than its timeout of {timeout:g} s and {ending}", trace)
+        case OutOfMemory(error=error):
+            trace, fingerprint = (error.traceback, error.fingerprint) if error else ("", "")
+            return ErrorInfo("OutOfMemory", _out_of_memory(outcome), trace, fingerprint)
         case Died(cause=cause, detail=detail):
             return ErrorInfo("ProcessDied", f"the process that ran it ended: {cause}", detail)
         case Abandoned(worker=worker):
             return ErrorInfo("WorkerLost", f"worker {worker} stopped renewing its lock")
         case Interrupted(why=why):
             return ErrorInfo("Interrupted", f"put back without cost: {why}")
+
+
+def _out_of_memory(outcome: OutOfMemory) -> str:
+    if outcome.used and outcome.limit:
+        return f"took {shown(outcome.used)}, more than its limit of {shown(outcome.limit)}, and was killed"
+    said = f": {outcome.error.message}" if outcome.error and outcome.error.message else ""
+    return (
+        f"an allocation failed under its limit of {shown(outcome.limit)}{said}"
+        if outcome.limit
+        else (f"an allocation failed{said}")
+    )

@@ -92,6 +92,7 @@ class Bench:
     sink: Recorder
     kind: str
     numbers: int = 0
+    memory: int | None = None
 
     def start(self, handler: str, timeout: float | None = None, grace: float = 5.0, **args: Any) -> str:
         """Submit one attempt; returns its id."""
@@ -104,7 +105,7 @@ class Bench:
     def make(self, id: str, handler: str, timeout: float | None = None, grace: float = 5.0, **args: Any) -> Start:
         name = ASYNC_NAMES.get(handler, f"a{handler}") if self.kind == "async" else handler
         spec = encode_envelope(Envelope(name, msgspec.Raw(msgspec.json.encode(args)), enqueued_at=1000))
-        return Start(id, "q", f"t-{id}", spec, Counters(starts=3), timeout, grace, b'{"page":6}')
+        return Start(id, "q", f"t-{id}", spec, Counters(starts=3), timeout, grace, b'{"page":6}', self.memory)
 
     def run(self, handler: str, timeout: float | None = None, grace: float = 5.0, **args: Any) -> Outcome:
         """Submit one attempt and wait for its outcome."""

@@ -10,7 +10,8 @@ from typing import Generic, Protocol, TypeVar
 from heavylift.attempt import Start, stopped
 from heavylift.context import LOG_LINES
 from heavylift.errors import StopReason
-from heavylift.outcome import Died, Interrupted, Outcome
+from heavylift.lanes.wire import Begin
+from heavylift.outcome import Died, Interrupted, Outcome, OutOfMemory
 
 BEGIN_WITHIN = 30.0
 """Seconds for a call to begin and for a process to say hello. Then it is taken for frozen, and killed."""
@@ -35,10 +36,12 @@ class Call(Generic[S]):
         reason: why it was asked to stop; the first one stays.
         begin_by, time_out_at, end_at: moments (monotonic) at which the keeper acts.
         open: questions of it that are not answered.
+        had: what its process had when it began, if it has a limit.
+        used: bytes above that, when it was killed for having taken too many.
     """
 
-    __slots__ = ("begin_by", "begun", "end_at", "key", "lines", "number", "open", "reason", "slot", "start",
-                 "time_out_at")  # fmt: skip
+    __slots__ = ("begin_by", "begun", "end_at", "had", "key", "lines", "number", "open", "reason", "slot", "start",
+                 "time_out_at", "used")  # fmt: skip
 
     def __init__(self, number: int, start: Start, slot: S) -> None:
         self.number = number
@@ -46,7 +49,8 @@ class Call(Generic[S]):
         self.slot = slot
         self.key = (start.id, start.token)
         self.begun = False
-        self.open = 0
+        self.open = self.used = 0
+        self.had = Begin(number)
         self.reason: StopReason | None = None
         self.begin_by = time.monotonic() + BEGIN_WITHIN
         self.time_out_at = self.end_at = inf
@@ -57,9 +61,14 @@ class Call(Generic[S]):
         """The first of its moments."""
         return min(self.begin_by, self.time_out_at, self.end_at)
 
-    def begin(self) -> None:
+    @property
+    def limited(self) -> bool:
+        """Its memory is to be watched."""
+        return self.begun and self.start.memory is not None and not self.used
+
+    def begin(self, had: Begin) -> None:
         """The handler is called: the clock of its timeout runs from here."""
-        self.begun, self.begin_by = True, inf
+        self.begun, self.begin_by, self.had = True, inf, had
         if self.start.timeout is not None:
             self.time_out_at = time.monotonic() + self.start.timeout
 
@@ -76,6 +85,8 @@ class Call(Generic[S]):
         """What it came to when its process died under it; `closing`: the lane killed it."""
         if self.reason is not None:
             return stopped(self.reason, self.start.timeout, forced=True)
+        if self.used:
+            return OutOfMemory(self.start.memory, self.used)
         if closing:
             return Interrupted("shutdown")
         if not self.begun:

@@ -28,6 +28,7 @@ from heavylift.errors import Stop, StopReason
 from heavylift.job import Progress
 from heavylift.lanes.capture import Capture, LineBudget
 from heavylift.lanes.childpipe import ChildPipe
+from heavylift.lanes.memory import Backstop, resident, share
 from heavylift.lanes.stopping import Stopping
 from heavylift.lanes.wire import Begin, Hello, Logged, Reported, Saved, end
 from heavylift.outcome import Outcome, Raised
@@ -61,6 +62,7 @@ class Child:
         self._stopping = stopping
         self._handlers = handlers
         self._max_result = max_result
+        self._backstop = Backstop()
         self._reporter: PipeReporter | None = None
         self._capture = Capture(self.say)
 
@@ -75,7 +77,7 @@ class Child:
     def run(self, call: int, data: bytes) -> None:
         """One attempt. Does not raise."""
         start = msgspec.msgpack.decode(data, type=Start)
-        self._reporter = reporter = PipeReporter(call, self._pipe, self._stopping)
+        self._reporter = reporter = PipeReporter(call, start, self._pipe, self._stopping)
         try:
             try:
                 outcome = self._outcome(call, start, reporter)
@@ -85,6 +87,7 @@ class Child:
             outcome = stopped(self._stopping.reason(call) or "cancelled", start.timeout)
         except BaseException as defect:
             outcome = Raised(error_info(defect))
+        self._backstop.lift()  # a stop may have struck just as it was to be lifted
         self._capture.finish()
         self._reporter = None
         self._pipe.forget()
@@ -98,14 +101,15 @@ class Child:
         reporter.hush = prepared.hush
         if (reason := self._stopping.arm(call)) is not None:
             return stopped(reason, start.timeout)
-        return attempt.run(prepared, reporter, self._max_result)
+        return attempt.run(prepared, reporter, self._max_result, self._backstop.at(start.memory))
 
 
 class PipeReporter:
     """Implements `context.Reporter`: everything goes to the worker."""
 
-    def __init__(self, call: int, pipe: ChildPipe, stopping: Stopping) -> None:
+    def __init__(self, call: int, start: Start, pipe: ChildPipe, stopping: Stopping) -> None:
         self._call = call
+        self._limited = start.memory is not None
         self._pipe = pipe
         self._stopping = stopping
         self._lines = LineBudget(lambda level, line: pipe.send(Logged(call, level, line)))
@@ -113,7 +117,8 @@ class PipeReporter:
 
     def began(self) -> None:
         """From here on a death is a crash."""
-        self._pipe.send(Begin(self._call))
+        sizes = (resident(os.getpid()), share(os.getpid())) if self._limited else ()
+        self._pipe.send(Begin(self._call, *sizes))
 
     def progressed(self, progress: Progress) -> None:
         """Send it."""

@@ -1,4 +1,4 @@
-"""The keeper of the slots: the one thread that reads their pipes, watches their clocks and sees them die.
+"""The keeper of the slots: the one thread that reads their pipes, watches their clocks and memory, and sees them die.
 
 Everything about a slot is decided here, so nothing of it needs a lock. Others leave word (`post`) and wake it. The two
 exceptions: a caller takes a slot out of `ready` to give it a call, and whoever takes a call out of `calls` tells the
@@ -21,30 +21,27 @@ from typing import Any
 
 import structlog
 
-from heavylift.asking import MOST_OPEN, TOO_MANY, Answer
 from heavylift.errors import StopReason
 from heavylift.lanes.call import Call
 from heavylift.lanes.errands import Errands
 from heavylift.lanes.forkserver import ForkServer
+from heavylift.lanes.hearing import Hearing
 from heavylift.lanes.lane import Sink
 from heavylift.lanes.launcher import Launcher
 from heavylift.lanes.loop import Loop
+from heavylift.lanes.memorywatch import MemoryWatch
 from heavylift.lanes.recycling import Recycling
 from heavylift.lanes.slot import Slot
-from heavylift.lanes.wire import Asked, Begin, End, Garbled, Hello, Logged, Message, Reported, Saved, Told, outcome_in
+from heavylift.lanes.wire import Garbled, Hello
 from heavylift.outcome import Outcome
 
 log = structlog.get_logger("heavylift")
-job_log = structlog.get_logger("heavylift.job")
 
 TICK = 5.0
 """Seconds. The keeper looks around at least this often."""
 
 EARLY = 5.0
 """Seconds. A process that dies idle before this age counts as a failed start."""
-
-MUTE = 0.5
-"""Seconds between the end of a process's pipe and its being killed, should it still live."""
 
 
 class Keeper:
@@ -69,8 +66,10 @@ class Keeper:
         self._server = server
         self._sink = sink
         self._recycling = recycling
+        self._memory = MemoryWatch()
         self._closing = False
         self._loop = Loop("heavylift-cpu", self._until_next, self._look)
+        self._hearing = Hearing(self._loop, sink, self._hello, self._begun, self._returned)
         self.launcher = Launcher(size, server, settings, self._loop.post, self._launched)
         self._clearer = Errands("cpu-clear")
 
@@ -114,7 +113,7 @@ class Keeper:
 
     def _launched(self, slot: Slot) -> None:
         self.slots[slot.index] = slot
-        self._loop.watch(slot.pipe, partial(self._talk, slot))
+        self._loop.watch(slot.pipe, partial(self._hearing.attend, slot))
         self._loop.watch(slot.sentinel, partial(self._died, slot))
 
     def _hello(self, slot: Slot, hello: Hello) -> None:
@@ -134,70 +133,11 @@ class Keeper:
         self.launcher.well()
         self._sink.freed()
 
-    # --- what the processes say -----------------------------------------------------------------------------
+    # --- the ends of attempts -----------------------------------------------------------------------------------
 
-    def _talk(self, slot: Slot) -> None:
-        if slot.gone:
-            return  # an event of the same round as its end
-        if slot.outgoing:
-            slot.outgoing.flush()
-            self._loop.await_room(slot.pipe, bool(slot.outgoing))
-        self._read(slot)
-
-    def _read(self, slot: Slot) -> None:
-        try:
-            messages, over = slot.read()
-            for message in messages:
-                self._heard(slot, message)
-        except Garbled as wrong:
-            log.error("a slot's pipe is garbled", pid=slot.pid, why=str(wrong))
-            over = True
-        if over and not slot.dead and slot.mute_until == inf:
-            slot.mute_until = time.monotonic() + MUTE
-            slot.outgoing.clear()
-            self._loop.forget(slot.pipe)
-
-    def _heard(self, slot: Slot, message: Message) -> None:
-        if isinstance(message, Hello):
-            self._hello(slot, message)
-            return
-        call = slot.call
-        if call is None or message.call != call.number:
-            return  # of an attempt that has ended
-        match message:
-            case Begin():
-                call.begin()
-                self._sink.began(*call.key)
-            case Reported(progress=progress):
-                self._sink.progressed(*call.key, progress)
-            case Saved(state=state):
-                self._sink.checkpointed(*call.key, state)
-            case Logged(level=level, line=line):
-                call.lines.append(f"{level}: {line}")
-                getattr(job_log, level, job_log.info)(line, job=call.key[0], queue=call.start.queue, source=level)
-            case Asked():
-                self._asked(call, message)
-            case End():
-                self._returned(slot, call, outcome_in(message))
-
-    def _asked(self, call: Call[Slot], asked: Asked) -> None:
-        call.open += 1
-        if call.open > MOST_OPEN:
-            self._tell(call, asked.number, TOO_MANY)
-            return
-        answered = partial(self._answered, call, asked.number)
-        self._sink.asked(*call.key, asked.question, asked.patience, answered)
-
-    def _answered(self, call: Call[Slot], number: int, answer: Answer) -> None:
-        """From any thread."""
-        self.post(partial(self._tell, call, number, answer))
-
-    def _tell(self, call: Call[Slot], number: int, answer: Answer) -> None:
-        slot = call.slot
-        call.open -= 1
-        if slot.call is call and not slot.dead and slot.mute_until == inf:
-            slot.outgoing.say(Told(call.number, number, answer))
-            self._loop.await_room(slot.pipe, bool(slot.outgoing))
+    def _begun(self, call: Call[Slot]) -> None:
+        if call.limited:
+            self._memory.begin()
 
     def _returned(self, slot: Slot, call: Call[Slot], outcome: Outcome) -> None:
         slot.call = None
@@ -220,8 +160,7 @@ class Keeper:
     def _ask(self, key: tuple[str, str], reason: StopReason) -> None:
         call = self.calls.get(key)
         if call is not None and call.stop(reason):
-            call.slot.ask(call, reason)
-            self._loop.await_room(call.slot.pipe, bool(call.slot.outgoing))
+            self._hearing.ask_to_stop(call, reason)
 
     def _kill_busy(self) -> None:
         for slot in self.slots.values():
@@ -244,8 +183,7 @@ class Keeper:
         slot.autopsy()
         if slot.mute_until == inf:
             with contextlib.suppress(Garbled):
-                for message in slot.read(inf)[0]:  # all that it said before it died
-                    self._heard(slot, message)
+                self._hearing.read(slot, inf)  # all that it said before it died
         early = slot.call is None and slot.jobs == 0 and time.monotonic() - slot.born < EARLY
         self.counts["died"] += 1
         if (early or not slot.up) and not self._closing:
@@ -279,7 +217,7 @@ class Keeper:
     # --- clocks -------------------------------------------------------------------------------------------------
 
     def _until_next(self) -> float:
-        due = min(time.monotonic() + TICK, self.launcher.due())
+        due = min(time.monotonic() + TICK, self.launcher.due(), self._memory.due)
         for slot in self.slots.values():
             due = min(due, slot.hello_by, slot.mute_until)
             if (call := slot.call) is not None:
@@ -288,6 +226,10 @@ class Keeper:
 
     def _look(self) -> None:
         self.launcher.fill()
+        for slot, used in self._memory.over(self.slots.values()):
+            if slot.call is not None:
+                slot.call.used = used
+            slot.kill()
         now = time.monotonic()
         for slot in list(self.slots.values()):
             call = slot.call

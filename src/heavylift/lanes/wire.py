@@ -42,9 +42,15 @@ class Hello(msgspec.Struct, frozen=True, tag=True):
 
 
 class Begin(msgspec.Struct, frozen=True, tag=True):
-    """The handler is about to be called. From here on a death of the process is a crash of the job."""
+    """The handler is about to be called. From here on a death of the process is a crash of the job.
+
+    Attributes:
+        resident, share: bytes that the process has now, if the handler has a limit; see `memory`.
+    """
 
     call: int
+    resident: int = 0
+    share: int = 0
 
 
 class Reported(msgspec.Struct, frozen=True, tag=True):

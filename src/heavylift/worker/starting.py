@@ -97,4 +97,5 @@ class Starting:
             timeout=self._registry.timeout(envelope),
             grace=self._registry.grace(envelope),
             checkpoint=job.checkpoint,
+            memory=handler.memory,
         )

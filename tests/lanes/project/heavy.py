@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -125,6 +126,62 @@ def grow(size: int) -> int:
     """Keep memory."""
     globals().setdefault("_kept", []).append(b"x" * size)
     return os.getpid()
+
+
+@handler(lane="cpu")
+def takes(size: int, mark: str = "") -> int:
+    """Take memory, bit by bit, each bit small enough to be had; then wait."""
+    taken = [b"x" * (1 << 20) for _ in range(size >> 20)]
+    if mark:
+        Path(mark).write_text(str(len(taken)))
+    time.sleep(60 if mark else 0)
+    return len(taken)
+
+
+@handler(lane="cpu")
+def reserves(size: int) -> int:
+    """Ask for memory in one piece, and touch none of it."""
+    return len(bytearray(size))
+
+
+@handler(lane="cpu")
+def breeds(size: int, mark: str) -> None:
+    """Start a shell that starts a process that takes memory, bit by bit; wait for it."""
+    code = f"import time; taken = [b'x' * (1 << 20) for _ in range({size >> 20})]; time.sleep(600)"
+    child = subprocess.Popen(["/bin/sh", "-c", f'{sys.executable} -c "{code}" & echo $! > {mark}; wait'])
+    child.wait()
+
+
+@handler(lane="cpu")
+def forks(count: int) -> str:
+    """Fork processes that share all that this one has taken."""
+    taken = [b"x" * (1 << 20) for _ in range(40)]
+    pids = [os.fork() for _ in range(count) if os.getpid() == os.getsid(0)]
+    if 0 in pids:
+        time.sleep(0.5)
+        os._exit(0)
+    for pid in pids:
+        os.waitpid(pid, 0)
+    return f"{len(taken)} MiB"
+
+
+@handler(lane="cpu")
+def grows_when_stopped(ctx: Context) -> None:
+    """Answer a stop by taking memory."""
+    ctx.progress(0.1)
+    try:
+        time.sleep(60)
+    except BaseException:
+        taken = []
+        while True:
+            taken.append(b"x" * (1 << 20))
+            time.sleep(0.0005)
+
+
+@handler(lane="cpu")
+def data_limit() -> list[int]:
+    """What a process here may ask for."""
+    return list(resource.getrlimit(resource.RLIMIT_DATA))
 
 
 @handler(lane="cpu")
