@@ -141,7 +141,7 @@ def takes(size: int, mark: str = "") -> int:
 @handler(lane="cpu")
 def reserves(size: int) -> int:
     """Ask for memory in one piece, and touch none of it."""
-    return len(bytearray(size))
+    return len(bytes(size))
 
 
 @handler(lane="cpu")
