@@ -92,7 +92,7 @@ def test_turns_are_even_however_uneven_the_lines_are(queue: Queue) -> None:
     queue.ask(queue.jobs.order("q", "fair"))
     for n in range(20):
         queue.enqueue(*[f"k{n}"] * (20 + 40 * n))
-    taken = Counter(key for _ in range(8) for key in queue.claim(50))
+    taken = Counter(key for _ in range(10) for key in queue.claim(40))
     assert set(taken.values()) == {20}, "four hundred turns of twenty keys"
 
 

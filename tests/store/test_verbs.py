@@ -45,6 +45,7 @@ def test_batches_are_bounded_by_count_and_by_bytes() -> None:
     assert sizes(5, 100_000) == [2, 2, 1]
     assert sizes(2, 3_000_000) == [1, 1]
     assert sizes(0, 1) == []
+    assert [len(part) for part in batches([NewJob(f"{n}", b"{}", "h", key=f"{n}") for n in range(120)])] == [50, 50, 20]
 
 
 def test_an_id_twice_in_one_batch_is_one_job_and_a_duplicate(connection: Connection) -> None:

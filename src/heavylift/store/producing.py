@@ -15,6 +15,9 @@ from heavylift.store.verbs import Verbs, runs
 BATCH_JOBS = 100
 """One enqueue call carries at most this many jobs, and `BATCH_BYTES`."""
 
+KEYED_JOBS = 50
+"""And at most so many that have a key: each may stand in a line of its own."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
@@ -94,7 +97,8 @@ _STATES: dict[str, State | None] = {**{letter: state for state, letter in LETTER
 
 def batches(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
     """`jobs` in runs that each fit one enqueue call, in order."""
-    return runs(jobs, BATCH_JOBS, lambda job: len(job.spec))
+    keyed = BATCH_BYTES // KEYED_JOBS
+    return runs(jobs, BATCH_JOBS, lambda job: max(len(job.spec), keyed) if job.key else len(job.spec))
 
 
 class Producing(Verbs):

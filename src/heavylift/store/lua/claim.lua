@@ -48,7 +48,8 @@ end
 
 local room = queue_limit and queue_limit - call('ZCARD', locks_key) or credits
 if rate then room = math.min(room, tokens(rate, '')) end
-local wanted = math.max(0, math.min(credits, room, CLAIM_LIMIT))
+local most = by_lines and RING_LIMIT or CLAIM_LIMIT
+local wanted = math.max(0, math.min(credits, room, most))
 local reply, ids, early
 if by_lines then
   reply, ids, early = pick_from_ring(wanted)
@@ -60,11 +61,12 @@ if not reply then -- nothing was taken; the rest is whole
   return MOVING
 end
 if rate and #ids > 0 then spend(rate, '', #ids) end
+keep_lines()
 keep_meta()
 local unsorted = by_lines and (revising or call('EXISTS', line_key) == 1)
 if by_lines then tidy() end
 
-local more = early or unsorted or (#ids > 0 and (#ids == credits or #ids == CLAIM_LIMIT))
+local more = early or unsorted or (#ids > 0 and (#ids == credits or #ids == most))
 local next_at = first[1] and tonumber(first[2])
 local function ask_by(time)
   if time then next_at = math.min(next_at or time, time) end

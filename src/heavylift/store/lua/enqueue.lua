@@ -98,6 +98,25 @@ local function duplicate(i, holder, options, envelope)
   end
 end
 
+-- Adds what its options say to a job's fields, and notes them where they count.
+local function say_more(fields, id, options, waits)
+  if (options.prio or 0) ~= 0 then also(fields, 'prio', whole(options.prio)) end
+  if options.keep then also(fields, 'keep', options.keep) end
+  if options.group then also(fields, 'group', options.group) end
+  if options.key then also(fields, 'key', options.key) end
+  if options.expires then
+    also(fields, 'expires', whole(now + options.expires))
+    also(expiring, whole(now + options.expires), id)
+  end
+  if not waits then also(fields, 'due', whole(options.due)) end
+  if options.unique then
+    also(fields, 'unique', options.unique)
+    if options.latest then also(fields, 'latest', whole(options.latest)) end
+    take_unique(id, options.unique, 0, options.window)
+  end
+  if options.flow then join_flow(fields, id, options) end
+end
+
 for i, name in ipairs(names) do
   local at = REST + (i - 1) * WIDTH
   local id, handler, envelope, options = ARGV[at], ARGV[at + 1], ARGV[at + 2], said_of[i]
@@ -110,33 +129,22 @@ for i, name in ipairs(names) do
     local due = options.due
     local waits = not due or due <= now
     local state = options.after and 'blocked' or waits and 'waiting' or 'delayed'
-    call('HSET', name, 'state', state, 'handler', handler, 'spec', envelope, 'nonce', nonce .. '.' .. i,
-      'enqueued_at', now_text)
-    if options.due then
-      local more = {}
-      if (options.prio or 0) ~= 0 then also(more, 'prio', whole(options.prio)) end
-      if options.keep then also(more, 'keep', options.keep) end
-      if options.group then also(more, 'group', options.group) end
-      if options.key then also(more, 'key', options.key) end
-      if options.expires then
-        also(more, 'expires', whole(now + options.expires))
-        also(expiring, whole(now + options.expires), id)
-      end
-      if not waits then also(more, 'due', whole(due)) end
-      if options.unique then
-        also(more, 'unique', options.unique)
-        if options.latest then also(more, 'latest', whole(options.latest)) end
-        take_unique(id, options.unique, 0, options.window)
-      end
-      if options.flow then join_flow(more, id, options) end
-      if #more > 0 then call('HSET', name, unpack(more)) end
+    local path = waits and not options.after and path_of(handler, options.group, options.key)
+    if options.due or by_lines then
+      local fields = {
+        'state', state, 'handler', handler, 'spec', envelope, 'nonce', nonce .. '.' .. i, 'enqueued_at', now_text,
+      }
+      if options.due then say_more(fields, id, options, waits) end
+      if path and by_lines then also(fields, 'path', path) end
+      call('HSET', name, unpack(fields))
+    else
+      call('HSET', name, 'state', state, 'handler', handler, 'spec', envelope, 'nonce', nonce .. '.' .. i,
+        'enqueued_at', now_text)
     end
     if options.after then
       block(id)
     elseif waits then
-      local path = path_of(handler, options.group, options.key)
       if by_lines then
-        call('HSET', name, 'path', path)
         stand(path, next_rank(options.prio), id)
       else
         also(ready, next_rank(options.prio), id)

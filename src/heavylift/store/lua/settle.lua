@@ -144,7 +144,7 @@ for i, name in ipairs(names) do
     if record ~= '' and starts > KEPT then call('HDEL', name, 'attempt:' .. whole(starts - KEPT)) end
     if job[3] and job[3] ~= '' then
       hold(job[3], -1)
-      freed[job[3]] = true
+      freed[job[3]] = (freed[job[3]] or 0) + 1
     end
   end
 end
@@ -159,7 +159,8 @@ if first_due and is_first_due(first_due) then put_back = math.max(put_back, 1) e
 add(delayed_key, delayed)
 line_up()
 
-local admitted = admit_each(freed)
+local admitted = admit_freed(freed)
+keep_lines()
 if queue_limit and #unlocked > 0 and backlog() then
   admitted = #unlocked -- room under the queue's own limit
 end

@@ -43,12 +43,51 @@ local function limits_of(group)
   return limits
 end
 
+-- What runs is counted per group, and per path where there is a key. Jobs of path "" came before there were limits.
+-- Each count is read and written once a call: `keep_held` writes what has changed.
+local helds, changes = {}, {}
+
+local function keep_count(field)
+  local count = call('HINCRBY', held_key, field, changes[field])
+  if count <= 0 then call('HDEL', held_key, field) end
+  helds[field], changes[field] = math.max(0, count), nil
+end
+
+local function held(field)
+  if not helds[field] then
+    if changes[field] then
+      keep_count(field) -- this tells how many there are now, too
+    else
+      helds[field] = tonumber(call('HGET', held_key, field)) or 0
+    end
+  end
+  return helds[field]
+end
+
+local function change_count(field, change)
+  changes[field] = (changes[field] or 0) + change
+  if helds[field] then helds[field] = helds[field] + change end
+end
+
+local function hold(path, change)
+  if path ~= '' then
+    change_count(group_of(path), change)
+    if has_key(path) then change_count(path, change) end
+  end
+end
+
+local function keep_held()
+  for field in pairs(changes) do
+    keep_count(field)
+  end
+end
+
 local function is_full(limit, field)
-  return limit ~= nil and (tonumber(call('HGET', held_key, field)) or 0) >= limit
+  return limit ~= nil and held(field) >= limit
 end
 
 -- The arrival time of a place. Never further ahead than its tokens allow: after a change of rate the new one holds.
-local tats = {}
+local tats, spent = {}, {}
 local function tat_of(rate, place)
   local tat = tats[place]
   if not tat then
@@ -71,23 +110,20 @@ local function tokens(rate, place)
 end
 
 local function spend(rate, place, count)
-  local tat = math.max(now_us, tat_of(rate, place)) + rate.every * count
-  tats[place] = tat
-  call('ZADD', tat_key, whole(tat), place)
+  tats[place] = math.max(now_us, tat_of(rate, place)) + rate.every * count
+  spent[place] = true
+end
+
+local function keep_spent()
+  local list = {}
+  for place in pairs(spent) do
+    also(list, whole(tats[place]), place)
+  end
+  add(tat_key, list)
 end
 
 -- Removes some of what is not above `score`: for `tat` and `vt` that is the same as not being there.
 local function clean(key, score)
   local past = math.min(call('ZCOUNT', key, '-inf', whole(score)), CLEANED)
   if past > 0 then call('ZREMRANGEBYRANK', key, 0, past - 1) end
-end
-
--- What runs is counted per group, and per path where there is a key. Jobs of path "" came before there were limits.
-local function hold(path, change)
-  if path == '' then
-    return
-  end
-  local group = group_of(path)
-  if call('HINCRBY', held_key, group, change) <= 0 then call('HDEL', held_key, group) end
-  if has_key(path) and call('HINCRBY', held_key, path, change) <= 0 then call('HDEL', held_key, path) end
 end

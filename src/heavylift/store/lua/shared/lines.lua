@@ -29,7 +29,7 @@ end
 
 -- Adds to `names` the keys touched by whatever moves jobs in or out of `path`'s line, for the pre-flight.
 local function need_line(names, path)
-  if path ~= '' or by_lines then
+  if CLUSTER and (path ~= '' or by_lines) then
     names[#names + 1] = line_of(path)
     names[#names + 1] = ring_of(group_of(path))
     if not names.limits then
@@ -41,7 +41,7 @@ local function need_line(names, path)
 end
 
 -- A line that comes anew starts at the clock: no credit for absence. One that was served lately has its turn to wait.
-local vts = {}
+local vts, served = {}, {}
 local function virtual_time(path)
   local time = vts[path]
   if not time then
@@ -56,18 +56,30 @@ local function serve(path, time)
   virtual_clock = math.max(virtual_clock + 1, time)
   clocked = true
   vts[path] = virtual_clock + TURN
-  call('ZADD', vt_key, whole(vts[path]), path)
+  served[path] = true
 end
 
--- Put `member` into `ring`, or into the gate, or out of both. True if it may run.
+-- Writes what was counted, spent and served by this call.
+local function keep_lines()
+  local list = {}
+  for path in pairs(served) do
+    also(list, whole(vts[path]), path)
+  end
+  add(vt_key, list)
+  keep_spent()
+  keep_held()
+end
+
+-- Put `member` into `ring`, or into the gate, or out of both. True if it may run. `stay`: where it stands already;
+-- `running`: it was in the ring just now, so it is not in the gate.
 local gated = 0 -- came into the gate by this call
-local function place(ring, member, score, full, rate, stay)
+local function place(ring, member, score, full, rate, stay, running)
   local opens = score and not full and rate and opening(rate, member)
   if not score or full or opens then
     call('ZREM', ring, member)
     if opens then
       gated = gated + call('ZADD', gate_key, whole(math.ceil(opens / 1000)), member)
-    elseif rate then
+    elseif rate and not running then
       call('ZREM', gate_key, member)
     end
     return false
@@ -77,16 +89,21 @@ local function place(ring, member, score, full, rate, stay)
   else
     call('ZADD', ring, score, member)
   end
-  if rate then call('ZREM', gate_key, member) end
+  if rate and not running then call('ZREM', gate_key, member) end
   return true
 end
 
-local function admit_line(path, group, anew)
+-- `score`: the rank of the line's first job, false if it has none.
+local function place_line(path, group, score, stay, running)
   local limits, key = limits_of(group), has_key(path)
-  local score = call('ZRANGE', line_of(path), 0, 0, 'WITHSCORES')[2]
   local full = key and score and is_full(limits.key, path)
   if score and fair then score = whole(virtual_time(path)) end
-  return place(ring_of(group), path, score, full, key and limits.key_rate or nil, fair and not anew)
+  return place(ring_of(group), path, score, full, key and limits.key_rate or nil, stay, running)
+end
+
+local function admit_line(path, group, anew)
+  local score = call('ZRANGE', line_of(path), 0, 0, 'WITHSCORES')[2]
+  return place_line(path, group, score, fair and not anew)
 end
 
 local function admit_group(group)
@@ -121,6 +138,26 @@ local function admit_each(paths, anew)
   return sum + gated - before
 end
 
+local function was_full(limit, field, freed)
+  return limit ~= nil and held(field) + freed >= limit
+end
+
+-- Lets lines and groups in that were full until places were given back, `freed` by path. Returns as `admit_each`. While
+-- a change of limits is not through, any may have been.
+local function admit_freed(freed)
+  local paths, groups = {}, {}
+  for path, count in pairs(freed) do
+    local group = group_of(path)
+    groups[group] = (groups[group] or 0) + count
+    if revising or has_key(path) and was_full(limits_of(group).key, path, count) then paths[path] = true end
+  end
+  local sum = admit_each(paths)
+  for group, count in pairs(groups) do
+    if (revising or was_full(limits_of(group).group, group, count)) and admit_group(group) then sum = sum + count end
+  end
+  return sum
+end
+
 -- Jobs about to stand in line, by path; `line_up` puts them there.
 local standing = {}
 local function stand(path, rank, id)
@@ -132,12 +169,26 @@ local function stand(path, rank, id)
   also(line, rank, id)
 end
 
+-- Whether the first job of a line is one of those that have just joined it. Nothing else changes where a line stands.
+local function begins_with(path, joined)
+  local first = 2
+  for at = 4, #joined, 2 do
+    local less = tonumber(joined[at - 1]) - tonumber(joined[first - 1])
+    if less < 0 or less == 0 and joined[at] < joined[first] then first = at end
+  end
+  return call('ZRANK', line_of(path), joined[first]) == 0
+end
+
 local function line_up()
+  local changed = {}
   for path, line in pairs(standing) do
     add(line_of(path), line)
-    if path ~= '' then lined = lined + #line / 2 end
+    if path ~= '' then
+      lined = lined + #line / 2
+      changed[path] = begins_with(path, line) or nil
+    end
   end
-  if by_lines then admit_each(standing) end
+  if by_lines then admit_each(changed) end
   standing = {}
 end
 

@@ -2,6 +2,7 @@
 
 local DUE_LIMIT = 100 -- delayed jobs made waiting by one claim
 local CLAIM_LIMIT = 200 -- jobs given by one claim
+local RING_LIMIT = 40 -- and where they stand in lines: each costs about twice as much
 local BURY_LIMIT = 50 -- unreadable or expired jobs put away by one claim
 
 local token = worker .. '.' .. number_text
@@ -105,30 +106,6 @@ local function pick_from_line(wanted)
   return reply, ids, passed > #ids or passed < #names
 end
 
--- The best line of the best group, its first job with its rank, and the turn that group has; nothing, and whether to
--- stop here: a key has moved, or a line was not as its ring says.
-local function best()
-  local top = call('ZRANGE', ring_key, 0, 0, 'WITHSCORES')
-  local group = top[1]
-  if not group then
-    return nil, false
-  end
-  local ring = ring_of(group)
-  if not here({ ring }) then
-    return nil, true
-  end
-  local path = call('ZRANGE', ring, 0, 0)[1] or group .. '/'
-  if not here({ line_of(path) }) then
-    return nil, true
-  end
-  local first = call('ZRANGE', line_of(path), 0, 0, 'WITHSCORES')
-  if not first[1] then -- never so, unless somebody else has changed the line; put right what can be
-    admit(path)
-    return nil, true
-  end
-  return path, not here({ job_key(first[1]) }), first[1], first[2], tonumber(top[2])
-end
-
 -- Whether the limits allow one more of `path`. Rings say so already, but while they are brought up to date.
 local function may_run(path)
   local group, key = group_of(path), has_key(path)
@@ -148,51 +125,85 @@ local function start(path, turn)
   if fair then serve(path, revising and 0 or turn) end -- until all is revised, rings hold other scores as well
 end
 
+-- Takes the first job of `path`'s line, or puts it away. What stands in the way, if anything: `stop`.
+local function pick_one(picked, path, group, turn)
+  local line = line_of(path)
+  if not here({ line }) then
+    return 'stop'
+  end
+  local first = call('ZRANGE', line, 0, 1, 'WITHSCORES') -- and the one after it
+  local id = first[1]
+  if not id then -- never so, unless somebody else has changed the line; put right what can be
+    admit_line(path, group)
+    return 'stop'
+  end
+  local name = job_key(id)
+  if not here({ name }) then
+    return 'stop'
+  end
+  if revising and not may_run(path) then
+    picked.barred = picked.barred + 1
+    admit_line(path, group, true)
+    return nil
+  end
+  local job = look(name)
+  local why = defect(job)
+  if is_moving(job) or not why and picked.bytes > 0 and picked.bytes + #job[2] > max_bytes then
+    return 'stop'
+  end
+  call('ZREM', line, id)
+  lined = lined - 1
+  if why then
+    bury(id, job, why)
+  else
+    picked.bytes = picked.bytes + take(picked.reply, name, id, job, first[2])
+    also(picked.locks, whole(now + lease), id)
+    start(path, turn)
+    picked.ids[#picked.ids + 1] = id
+  end
+  picked.passed = picked.passed + 1
+  place_line(path, group, first[4] or false, false, not revising)
+  return nil
+end
+
+-- Picks from the best group for as long as it is the best, and may run. What ends the picking: `stop`, or `empty`.
+local function pick_from_group(picked, wanted)
+  local top = call('ZRANGE', ring_key, 0, 1, 'WITHSCORES')
+  local group, turn, other = top[1], tonumber(top[2]), tonumber(top[4])
+  if not group then
+    return 'empty'
+  end
+  local ring = ring_of(group)
+  if not here({ ring }) then
+    return 'stop'
+  end
+  local limits, path = limits_of(group), call('ZRANGE', ring, 0, 0)[1] or group .. '/'
+  local ended
+  repeat
+    ended = pick_one(picked, path, group, turn)
+    local head = call('ZRANGE', ring, 0, 0, 'WITHSCORES')
+    path, turn = head[1], tonumber(head[2])
+    if path and fair then turn = math.max(virtual_clock, turn) end
+  until ended or not path or other and turn >= other or #picked.ids >= wanted
+    or picked.passed - #picked.ids >= BURY_LIMIT or picked.barred >= BURY_LIMIT
+    or is_full(limits.group, group) or limits.group_rate and opening(limits.group_rate, group)
+  admit_group(group)
+  return ended
+end
+
 -- The general path: job by job; each is moved whole before the next is looked at. Returns as `pick_from_line`.
 local function pick_from_ring(wanted)
-  local reply, ids = { 0, 0, 0, 0 }, {}
-  local bytes, passed, barred = 0, 0, 0
-  local lock_end = whole(now + lease)
-  while #ids < wanted and passed - #ids < BURY_LIMIT and barred < BURY_LIMIT do
-    local path, moving, id, rank, turn = best()
-    if moving then
-      if passed == 0 then
-        return nil
-      end
-      return reply, ids, true
-    end
-    if not path then
-      return reply, ids, passed > #ids
-    end
-    if revising and not may_run(path) then
-      barred = barred + 1
-      admit(path, true)
-    else
-      local name = job_key(id)
-      local job = look(name)
-      local why = defect(job)
-      if is_moving(job) then
-        if passed == 0 then
-          return nil
-        end
-        return reply, ids, true
-      end
-      if not why and bytes > 0 and bytes + #job[2] > max_bytes then
-        return reply, ids, true
-      end
-      call('ZREM', line_of(path), id)
-      lined = lined - 1
-      if why then
-        bury(id, job, why)
-      else
-        bytes = bytes + take(reply, name, id, job, rank)
-        call('ZADD', locks_key, lock_end, id)
-        start(path, turn)
-        ids[#ids + 1] = id
-      end
-      passed = passed + 1
-      admit(path, true)
-    end
+  local picked = { reply = { 0, 0, 0, 0 }, ids = {}, locks = {}, bytes = 0, passed = 0, barred = 0 }
+  local ended
+  while not ended and #picked.ids < wanted and picked.passed - #picked.ids < BURY_LIMIT and picked.barred < BURY_LIMIT do
+    ended = pick_from_group(picked, wanted)
   end
-  return reply, ids, #ids < wanted
+  if ended == 'stop' and picked.passed == 0 then
+    return nil
+  end
+  add(locks_key, picked.locks)
+  if ended == 'empty' then
+    return picked.reply, picked.ids, picked.passed > #picked.ids
+  end
+  return picked.reply, picked.ids, ended == 'stop' or #picked.ids < wanted
 end

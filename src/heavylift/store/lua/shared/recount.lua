@@ -36,6 +36,7 @@ local function recount()
   end
   for field, count in pairs(before) do
     local right = now_held[field] or 0
+    helds[field] = right
     if right == 0 then
       call('HDEL', held_key, field)
     elseif right ~= count then

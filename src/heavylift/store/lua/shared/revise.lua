@@ -114,5 +114,6 @@ local function adopt_running()
       hold(path, 1)
     end
   end
+  keep_held()
   return true
 end
