@@ -41,6 +41,7 @@ from heavylift.outcome import (
     Raised,
     Rejected,
     RetryAsked,
+    SetupFailed,
     TimedOut,
     UnknownHandler,
     cause_of,
@@ -84,6 +85,7 @@ def after(attempts: int = 0, crashes: int = 0, unknown: int = 0, interruptions: 
             Settlement(State.FAILED, "attempts", reason=Reason.EXHAUSTED)),
         (OutOfMemory(None, error=ERROR, retryable=False), after(), TWO,
             Settlement(State.FAILED, "attempts", reason=Reason.EXHAUSTED)),
+        (SetupFailed(ERROR), after(crashes=2), TWO, Settlement(State.DELAYED, "attempts", 4)),
         # It asked for another try: that counts, and the wait is its own if it said one.
         (RetryAsked(None, ""), after(), TWO, Settlement(State.DELAYED, "attempts", 4)),
         (RetryAsked(7, ""), after(), TWO, Settlement(State.DELAYED, "attempts", 7)),
@@ -150,6 +152,7 @@ by_kind: dict[type, st.SearchStrategy[Any]] = {
     Invalid: st.builds(Invalid, st.just("no")),
     Malformed: st.builds(Malformed, st.just("no")),
     UnknownHandler: st.builds(UnknownHandler, st.just("x")),
+    SetupFailed: st.builds(SetupFailed, errors),
     TimedOut: st.builds(TimedOut, st.just(1.0), st.booleans()),
     OutOfMemory: st.builds(OutOfMemory, st.none() | st.just(1000), st.just(2000), st.none(), st.booleans()),
     Died: st.builds(Died, st.just("killed:SIGKILL")),

@@ -17,6 +17,7 @@ from heavylift import Backoff, Context, HandlerError, InvalidJob, JobSpec
 from heavylift.handler import ContextHandler, PlainHandler, handler
 from heavylift.options import JobOptions
 from heavylift.parameters import Parameter, read_help
+from heavylift.setup import Setup
 
 
 @handler
@@ -265,6 +266,8 @@ def test_a_backoff_may_be_said_in_four_ways(given: Any, kept: Any) -> None:
         ("tags", [""], "1 to 100 characters"),
         ("tags", [7], "1 to 100 characters"),
         ("on_lost_contact", "hope", 'give "stop" or "finish"'),
+        ("setup", print, "give a Setup"),
+        ("setup", Setup(dict), 'goes with lane="cpu"; leave it out here'),
         ("memory", 1000, 'goes with lane="cpu"'),
         ("retires", 3, "did you mean retries?"),
         ("zzz", 3, "there are name, lane, queue"),

@@ -38,6 +38,7 @@ _HOMES = {
     "Retry": "errors",
     "Secret": "redaction",
     "Settings": "settings",
+    "Setup": "setup",
     "State": "states",
     "Stop": "errors",
     "Unique": "unique",

@@ -28,6 +28,7 @@ from heavylift.limits import Rate as Rate
 from heavylift.options import Backoff as Backoff
 from heavylift.redaction import Secret as Secret
 from heavylift.settings import Settings as Settings
+from heavylift.setup import Setup as Setup
 from heavylift.states import State as State
 from heavylift.unique import Unique as Unique
 from heavylift.why import Why as Why

@@ -5,8 +5,9 @@ one `run_async`; they are the same steps with one `await` between them:
 
 1. `prepare` reads the envelope and finds the handler,
 2. the stored arguments are checked against the handler's signature,
-3. the handler is called,
-4. what it returned is encoded where it ran, within the size limit; or what it raised is turned into plain data.
+3. what the handler wants to have loaded is loaded, if this process does not have it yet,
+4. the handler is called,
+5. what it returned is encoded where it ran, within the size limit; or what it raised is turned into plain data.
 
 The one thing that may come out of `run` is a `Stop` that arrived before or after the handler's own lines, while the
 arguments were read or the outcome made. Who raises stops into running code catches it (`stopped` makes the outcome).
@@ -39,6 +40,7 @@ from heavylift.outcome import (
     Raised,
     Rejected,
     RetryAsked,
+    SetupFailed,
     TimedOut,
     UnknownHandler,
 )
@@ -121,6 +123,8 @@ def run(
     call = _bind(prepared, reporter)
     if isinstance(call, Invalid):
         return call
+    if (failed := _set_up(prepared, reporter)) is not None:
+        return failed
     context, args, kwargs = call
     reporter.began()
     try:
@@ -165,6 +169,20 @@ def _bind(prepared: Prepared, reporter: Reporter) -> _Call | Invalid:
         return None, args, kwargs
     context = _context(prepared, reporter)
     return context, (context, *args), kwargs
+
+
+def _set_up(prepared: Prepared, reporter: Reporter) -> Outcome | None:
+    for setup in prepared.handler.setups:
+        if setup.ready:
+            continue
+        reporter.setting_up(setup.timeout)
+        try:
+            _ = setup.value
+        except BaseException as raised:
+            if (reason := reporter.stopping()) is not None:
+                return stopped(reason, prepared.start.timeout)
+            return SetupFailed(error_info(raised, prepared.hush))
+    return None
 
 
 def _context(prepared: Prepared, reporter: Reporter) -> Context:

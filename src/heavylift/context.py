@@ -59,6 +59,9 @@ class Reporter(Protocol):
     question was refused, and `Stop` if the attempt is stopped while it waits.
     """
 
+    def setting_up(self, seconds: float) -> None:
+        """Something is about to be loaded for the handler, which may take so long."""
+
     def began(self) -> None:
         """The handler is about to be called."""
 
@@ -88,6 +91,9 @@ class Reporter(Protocol):
 
 class Silent(Memory):
     """A reporter that listens to nobody: for a handler called as the plain function it is, as unit tests do."""
+
+    def setting_up(self, seconds: float) -> None:
+        """Nothing."""
 
     def began(self) -> None:
         """Nothing."""

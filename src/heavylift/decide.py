@@ -37,6 +37,7 @@ from heavylift.outcome import (
     Raised,
     Rejected,
     RetryAsked,
+    SetupFailed,
     TimedOut,
     UnknownHandler,
 )
@@ -144,7 +145,7 @@ def decide(outcome: Outcome, counters: Counters, policy: Policy, luck: float) ->
             )
         case RetryAsked(after=after):
             return _failed(counters, policy, luck, after)
-        case Raised() | TimedOut() | OutOfMemory():
+        case Raised() | TimedOut() | SetupFailed() | OutOfMemory():
             return _failed(counters, policy, luck, None)
 
 

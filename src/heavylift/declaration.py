@@ -24,6 +24,7 @@ from heavylift.limits import Limit, Rate, declared_limits
 from heavylift.options import NAME, Backoff, Durable, JobOptions, OnLostContact, check_options
 from heavylift.parameters import Parameter, place_of, read_parameters, type_hints
 from heavylift.redaction import is_secret
+from heavylift.setup import Setup, listed
 from heavylift.size import in_bytes
 from heavylift.unique import Unique
 
@@ -65,6 +66,7 @@ class HandlerOptions(TypedDict, total=False):
             own name, if not given. Where it declares no limits, also a function, like `key`.
         group_concurrency, group_rate: with `key`: the same for the group, over all of its keys.
         memory: bytes, or a text like `512MB`, that an attempt and all it starts may take; only in the cpu lane.
+        setup: a `Setup`, or several, that its slot has loaded before an attempt begins; only in the cpu lane.
     """
 
     name: str
@@ -92,6 +94,7 @@ class HandlerOptions(TypedDict, total=False):
     group_concurrency: int
     group_rate: Rate | str
     memory: int | str
+    setup: Setup[Any] | Sequence[Setup[Any]]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -113,6 +116,7 @@ class Declaration:
         give_up_on: exceptions that are not.
         on_lost_contact: what becomes of an attempt whose worker cannot reach Redis.
         memory: bytes an attempt may take; None for any number.
+        setups: what is loaded before an attempt begins.
         parameters: the arguments of a job, in order; the context is none of them.
         arguments: their codec.
         is_async: the function is `async def`.
@@ -134,6 +138,7 @@ class Declaration:
     give_up_on: tuple[type[BaseException], ...]
     on_lost_contact: OnLostContact
     memory: int | None
+    setups: tuple[Setup[Any], ...]
     parameters: tuple[Parameter, ...]
     arguments: Arguments
     is_async: bool
@@ -179,6 +184,7 @@ def read_declaration(fn: Any, options: Mapping[str, Any], names: Mapping[str, An
         give_up_on=give_up_on,
         on_lost_contact=_one_of("on_lost_contact", options.get("on_lost_contact", "stop"), ("stop", "finish")),
         memory=_memory(options.get("memory"), lane),
+        setups=listed(options.get("setup", ()), lane),
         parameters=parameters,
         arguments=Arguments(name, parameters, secret),
         is_async=is_async,

@@ -108,6 +108,13 @@ class TimedOut:
 
 
 @dataclass(frozen=True, slots=True)
+class SetupFailed:
+    """What the handler has loaded before it begins could not be loaded; it was not called."""
+
+    error: ErrorInfo
+
+
+@dataclass(frozen=True, slots=True)
 class OutOfMemory:
     """The handler took more memory than it may, or than there is.
 
@@ -173,6 +180,7 @@ Outcome: TypeAlias = (
     | Malformed
     | UnknownHandler
     | TimedOut
+    | SetupFailed
     | OutOfMemory
     | Died
     | Abandoned
@@ -205,6 +213,8 @@ def cause_of(outcome: Outcome) -> str:
             return "unknown_handler"
         case TimedOut():
             return "timeout"
+        case SetupFailed():
+            return "setup"
         case OutOfMemory():
             return "out_of_memory"
         case Died(cause=cause):
@@ -224,7 +234,7 @@ def error_of(outcome: Outcome) -> ErrorInfo | None:
     match outcome:
         case Completed() | Cancelled() | LockLost():
             return None
-        case Raised(error=error):
+        case Raised(error=error) | SetupFailed(error=error):
             return error
         case RetryAsked(message=message):
             return ErrorInfo("Retry", message)

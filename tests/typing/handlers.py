@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any, TypedDict, assert_type
 
-from heavylift import Backoff, Context, JobSpec, Rate, Reject, Retry, handler
+from heavylift import Backoff, Context, JobSpec, Rate, Reject, Retry, Setup, handler
 from heavylift.handler import ContextHandler, Handler, PlainHandler
 from heavylift.registry import Registry
 
@@ -122,3 +122,17 @@ assert_type(registry.get("plain"), Handler[..., Any] | None)
 
 wide: JobSpec[object] = plain.job("a.jpg", 800)
 by_name: JobSpec[Size] = JobSpec("resize", {"source": "a.jpg", "width": 800}, queue="images")
+
+
+font = Setup(lambda: Size(width=1, height=2), timeout=30)
+
+
+@handler(lane="cpu", setup=font, memory="512MB")
+def set_up() -> int:
+    assert_type(font.value, Size)
+    return font.value["width"]
+
+
+@handler(lane="cpu", setup=[font], memory=512_000_000)
+def set_up_in_a_list() -> int:
+    return font.value["width"]

@@ -11,7 +11,7 @@ from heavylift.attempt import Start, stopped
 from heavylift.context import LOG_LINES
 from heavylift.errors import StopReason
 from heavylift.lanes.wire import Begin
-from heavylift.outcome import Died, Interrupted, Outcome, OutOfMemory
+from heavylift.outcome import Died, ErrorInfo, Interrupted, Outcome, OutOfMemory, SetupFailed
 
 BEGIN_WITHIN = 30.0
 """Seconds for a call to begin and for a process to say hello. Then it is taken for frozen, and killed."""
@@ -34,14 +34,15 @@ class Call(Generic[S]):
         number: of the call, unique in the lane; a message that carries another is of an earlier attempt.
         begun: the handler was called; from here on a death is a crash.
         reason: why it was asked to stop; the first one stays.
+        setup: seconds that what is loaded before it begins may take; None if nothing was.
         begin_by, time_out_at, end_at: moments (monotonic) at which the keeper acts.
         open: questions of it that are not answered.
         had: what its process had when it began, if it has a limit.
         used: bytes above that, when it was killed for having taken too many.
     """
 
-    __slots__ = ("begin_by", "begun", "end_at", "had", "key", "lines", "number", "open", "reason", "slot", "start",
-                 "time_out_at", "used")  # fmt: skip
+    __slots__ = ("begin_by", "begun", "end_at", "had", "key", "lines", "number", "open", "reason", "setup", "slot",
+                 "start", "time_out_at", "used")  # fmt: skip
 
     def __init__(self, number: int, start: Start, slot: S) -> None:
         self.number = number
@@ -52,6 +53,7 @@ class Call(Generic[S]):
         self.open = self.used = 0
         self.had = Begin(number)
         self.reason: StopReason | None = None
+        self.setup: float | None = None
         self.begin_by = time.monotonic() + BEGIN_WITHIN
         self.time_out_at = self.end_at = inf
         self.lines: deque[str] = deque(maxlen=LOG_LINES)
@@ -65,6 +67,11 @@ class Call(Generic[S]):
     def limited(self) -> bool:
         """Its memory is to be watched."""
         return self.begun and self.start.memory is not None and not self.used
+
+    def set_up(self, seconds: float) -> None:
+        """What is loaded for the handler has a time of its own."""
+        self.setup = seconds
+        self.begin_by = time.monotonic() + seconds
 
     def begin(self, had: Begin) -> None:
         """The handler is called: the clock of its timeout runs from here."""
@@ -90,5 +97,11 @@ class Call(Generic[S]):
         if closing:
             return Interrupted("shutdown")
         if not self.begun:
-            return Interrupted("not_begun")
+            return Interrupted("not_begun") if self.setup is None else SetupFailed(self._setup_error(self.setup))
         return Died(self.slot.cause, self.slot.detail)
+
+    def _setup_error(self, seconds: float) -> ErrorInfo:
+        if self.begin_by == inf:  # the keeper has acted on it
+            return ErrorInfo("SetupTimeout", f"the setup took longer than {seconds:g} s; its process was killed")
+        message = f"the process ended during the setup: {self.slot.cause}"
+        return ErrorInfo("ProcessDied", message, self.slot.detail)

@@ -30,7 +30,7 @@ from heavylift.lanes.capture import Capture, LineBudget
 from heavylift.lanes.childpipe import ChildPipe
 from heavylift.lanes.memory import Backstop, resident, share
 from heavylift.lanes.stopping import Stopping
-from heavylift.lanes.wire import Begin, Hello, Logged, Reported, Saved, end
+from heavylift.lanes.wire import Begin, Hello, Logged, Reported, Saved, SettingUp, end
 from heavylift.outcome import Outcome, Raised
 from heavylift.redaction import SILENT, Hush
 
@@ -110,15 +110,23 @@ class PipeReporter:
     def __init__(self, call: int, start: Start, pipe: ChildPipe, stopping: Stopping) -> None:
         self._call = call
         self._limited = start.memory is not None
+        self._bare: int | None = None  # bytes before anything was loaded for the handler
         self._pipe = pipe
         self._stopping = stopping
         self._lines = LineBudget(lambda level, line: pipe.send(Logged(call, level, line)))
         self.hush: Hush = SILENT
 
+    def setting_up(self, seconds: float) -> None:
+        """From here on another clock counts."""
+        if self._bare is None:
+            self._bare = resident(os.getpid())
+        self._pipe.send(SettingUp(self._call, seconds))
+
     def began(self) -> None:
         """From here on a death is a crash."""
-        sizes = (resident(os.getpid()), share(os.getpid())) if self._limited else ()
-        self._pipe.send(Begin(self._call, *sizes))
+        sizes = (resident(os.getpid()), share(os.getpid())) if self._limited else (0, 0)
+        loaded = 0 if self._bare is None else max(0, resident(os.getpid()) - self._bare)
+        self._pipe.send(Begin(self._call, *sizes, loaded))
 
     def progressed(self, progress: Progress) -> None:
         """Send it."""

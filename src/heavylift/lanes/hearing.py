@@ -15,7 +15,20 @@ from heavylift.lanes.call import Call
 from heavylift.lanes.lane import Sink
 from heavylift.lanes.loop import Loop
 from heavylift.lanes.slot import READ_AT_ONCE, Slot
-from heavylift.lanes.wire import Asked, Begin, End, Garbled, Hello, Logged, Message, Reported, Saved, Told, outcome_in
+from heavylift.lanes.wire import (
+    Asked,
+    Begin,
+    End,
+    Garbled,
+    Hello,
+    Logged,
+    Message,
+    Reported,
+    Saved,
+    SettingUp,
+    Told,
+    outcome_in,
+)
 from heavylift.outcome import Outcome
 
 log = structlog.get_logger("heavylift")
@@ -89,8 +102,11 @@ class Hearing:
         if call is None or message.call != call.number:
             return  # of an attempt that has ended
         match message:
+            case SettingUp(seconds=seconds):
+                call.set_up(seconds)
             case Begin():
                 call.begin(message)
+                slot.loaded += message.loaded
                 self._begun(call)
                 self._sink.began(*call.key)
             case Reported(progress=progress):

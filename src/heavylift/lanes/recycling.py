@@ -29,5 +29,5 @@ class Recycling:
         return time.monotonic() - slot.rss_seen >= LOOK_EVERY and self.bloated(slot)
 
     def bloated(self, slot: Slot) -> bool:
-        """It keeps too much memory."""
-        return bool(self._rss) and slot.rss() > self._rss
+        """It keeps too much memory, beside what it has loaded for its handlers: it would load that again."""
+        return bool(self._rss) and slot.rss() - slot.loaded > self._rss

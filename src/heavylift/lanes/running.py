@@ -69,6 +69,9 @@ class Run:
 
     # --- the handler's reports ------------------------------------------------------------------------------
 
+    def setting_up(self, seconds: float) -> None:
+        """Only a slot is held to that time."""
+
     def began(self) -> None:
         """The clock of the timeout runs from here."""
         timeout = self.prepared.start.timeout

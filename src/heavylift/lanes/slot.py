@@ -48,6 +48,7 @@ class Slot:
         gone: the keeper has parted with it.
         cause: what it died of: `killed:SIGSEGV`, `exited:1`.
         detail: what more is known about that: the fault handler's dump.
+        loaded: bytes that it holds for its handlers (see `setup`).
         outgoing: what is said to the process.
         batch: of starts; those that fail together count as one failure.
         hello_by, mute_until: moments at which the keeper acts.
@@ -58,7 +59,7 @@ class Slot:
         self.pid: int = process.pid or 0
         self.pipe = pipe
         self.call: Call[Slot] | None = None
-        self.jobs = self.batch = 0
+        self.jobs = self.batch = self.loaded = 0
         self.up = self.dead = self.gone = False
         self.cause = "killed:unknown"
         self.detail = ""

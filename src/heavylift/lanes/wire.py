@@ -41,16 +41,25 @@ class Hello(msgspec.Struct, frozen=True, tag=True):
     error: str = ""
 
 
+class SettingUp(msgspec.Struct, frozen=True, tag=True):
+    """Something is about to be loaded for the handler, which may take so many seconds. It has not begun yet."""
+
+    call: int
+    seconds: float
+
+
 class Begin(msgspec.Struct, frozen=True, tag=True):
     """The handler is about to be called. From here on a death of the process is a crash of the job.
 
     Attributes:
         resident, share: bytes that the process has now, if the handler has a limit; see `memory`.
+        loaded: bytes that it has loaded for this handler and will keep.
     """
 
     call: int
     resident: int = 0
     share: int = 0
+    loaded: int = 0
 
 
 class Reported(msgspec.Struct, frozen=True, tag=True):
@@ -107,7 +116,7 @@ class Told(msgspec.Struct, frozen=True, tag=True):
     answer: Answer
 
 
-FromChild: TypeAlias = Hello | Begin | Reported | Saved | Logged | Asked | End
+FromChild: TypeAlias = Hello | SettingUp | Begin | Reported | Saved | Logged | Asked | End
 FromWorker: TypeAlias = StopAsked | Told
 Message: TypeAlias = FromChild | FromWorker
 

@@ -17,6 +17,7 @@ import behaviours
 
 from heavylift.context import Context
 from heavylift.handler import handler
+from heavylift.setup import Setup
 
 for _fn in behaviours.PLAIN:
     globals()[_fn.__name__] = handler(lane="cpu", give_up_on=behaviours.Fatal)(_fn)
@@ -182,6 +183,61 @@ def grows_when_stopped(ctx: Context) -> None:
 def data_limit() -> list[int]:
     """What a process here may ask for."""
     return list(resource.getrlimit(resource.RLIMIT_DATA))
+
+
+def _lose_patience() -> None:
+    time.sleep(60)
+
+
+def _break() -> None:
+    raise FileNotFoundError("model.bin")
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _count() -> list[int]:
+    time.sleep(0.3)
+    _kept.append(b"")
+    return [os.getpid(), len(_kept)]
+
+
+_kept: list[bytes] = []
+counted = Setup(_count)
+large_model = Setup(lambda: b"x" * (80 << 20))
+
+
+@handler(lane="cpu", setup=counted)
+def uses() -> list[int]:
+    """What was set up."""
+    return counted.value
+
+
+@handler(lane="cpu", setup=[counted, large_model])
+def uses_both() -> list[int]:
+    """What was set up, beside something large."""
+    return [*counted.value, len(large_model.value) >> 20]
+
+
+@handler(lane="cpu", setup=Setup(_lose_patience, timeout=0.3))
+def setup_too_slow() -> None:
+    """Never called."""
+
+
+@handler(lane="cpu", setup=Setup(_lose_patience))
+def setup_waits() -> None:
+    """Never called."""
+
+
+@handler(lane="cpu", setup=Setup(_break))
+def setup_broken() -> None:
+    """Never called."""
+
+
+@handler(lane="cpu", setup=Setup(_die))
+def setup_dies() -> None:
+    """Never called."""
 
 
 @handler(lane="cpu")
