@@ -121,6 +121,7 @@ def test_every_verb_at_its_largest(
     """With 100,000 waiting: the 99th percentile and the worst of each verb, in ms of Redis' own time."""
     load = Load(server, connection, waiting=100_000, keys=keys)
     benchmark.pedantic(load.turn, args=(size,), rounds=ROUNDS)
-    for verb, took in load.ms.items():
+    for verb, costs in load.costs.items():
+        took = [cost.ms for cost in costs]
         benchmark.extra_info[f"{verb}_p99_ms"] = round(statistics.quantiles(took, n=100)[-1], 2)
         benchmark.extra_info[f"{verb}_worst_ms"] = round(max(took), 2)

@@ -17,6 +17,7 @@ from heavylift.states import State, may
 from heavylift.store.flowing import MOST_LISTED, FlowJob
 from heavylift.store.glance import ending
 from heavylift.store.handover import hand_over, look_after
+from heavylift.store.letters import REPLAYS_AT_ONCE
 
 BY_PARENTS = ("parent_failed", "parents_completed")
 """Reasons that say: see the parents."""
@@ -77,7 +78,7 @@ class Flows:
                 by_queue[job.queue].append(job.id)
         revived = 0
         for queue, ids in by_queue.items():
-            parts = [ids[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE)]
+            parts = [ids[start : start + REPLAYS_AT_ONCE] for start in range(0, len(ids), REPLAYS_AT_ONCE)]
             calls = [self._jobs.revive(queue, some) for some in parts]
             revived += sum((yield from ask_in_parts(calls, self._patience, AT_ONCE)))
         for queue in by_queue:

@@ -13,9 +13,12 @@ from heavylift.store.verbs import BATCH_BYTES, Verbs, nothing, runs
 
 MOST_STAGED = 250
 MOST_LINKED = 100
-MOST_TOLD = 100
+MOST_TOLD = 50
 MOST_LISTED = 500
 """Parents noted, children linked, children told, and jobs listed by one call at most."""
+
+STAGING = 2
+"""Noting that a job has parents takes as long as noting so many of them."""
 
 How: TypeAlias = Literal["c", "f", "x", "g"]
 """How a parent ended: completed, failed, cancelled, gone."""
@@ -105,11 +108,11 @@ def staged(waiting: Sequence[Waiting]) -> Iterator[list[Waiting]]:
     for job in waiting:
         for first in range(0, len(job.parents), MOST_STAGED):
             part = Waiting(job.id, job.parents[first : first + MOST_STAGED], first)
-            if len(part.parents) > room:
+            if run and len(part.parents) + STAGING > room:
                 yield run
                 run, room = [], MOST_STAGED
             run.append(part)
-            room -= len(part.parents)
+            room -= len(part.parents) + STAGING
     if run:
         yield run
 

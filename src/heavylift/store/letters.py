@@ -12,11 +12,11 @@ from heavylift.job import AttemptRecord
 from heavylift.store.call import Arg, Call
 from heavylift.store.verbs import BATCH_BYTES, Verbs
 
-LETTERS_AT_ONCE = 200
+LETTERS_AT_ONCE = 100
 """Letters of one page at most."""
 
-REPLAYS_AT_ONCE = 100
-"""Jobs of one replay or one discard."""
+REPLAYS_AT_ONCE = 50
+"""Jobs of one replay, one discard or one `revive`."""
 
 Replayed: TypeAlias = Literal["ok", "not_failed", "gone", "held"]
 """`held`: another job holds its unique key, so that it stays where it is."""
@@ -111,7 +111,7 @@ class Letters(Verbs):
         return self._script("replay", queue, _words, rest, nonce=nonce, which="ended" if any_end else "failed")
 
     def discard(self, queue: str, ids: Sequence[str]) -> Call[list[Replayed]]:
-        """Delete dead letters and all that is kept of them. One word per id; some hundred ids at most."""
+        """Delete dead letters and all that is kept of them. One word per id; `REPLAYS_AT_ONCE` at most."""
         return self._script("discard", queue, _words, ids)
 
 

@@ -32,8 +32,6 @@ AnyClient = TypeVar("AnyClient", Client, AsyncClient)
 MOST = 10_000
 """Attempts of one drain, unless it is said otherwise."""
 
-PAGE = 500
-
 
 class Harness:
     """Looks at what was enqueued, runs it in the test's own process, and lets time pass.
@@ -249,17 +247,21 @@ class Harness:
         ask = self._connection.ask
         found: dict[str, JobRecord] = {}
         for queue in ask(self._jobs.queues()):
-            for state in states:
-                for id in self._ids(queue, state):
-                    if record := ask(self._jobs.job(queue, id)):
-                        found[f"{queue} {id}"] = record
+            name = self._jobs.keys(queue).job("")
+            for key in self._names(name):
+                record = ask(self._jobs.job(queue, key.removeprefix(name)))
+                if record and record.state in states:
+                    found[f"{queue} {record.id}"] = record
         return sorted(found.values(), key=lambda job: (job.enqueued_at, job.id))
 
-    def _ids(self, queue: str, state: State) -> Iterator[str]:
-        offset = 0
-        while ids := self._connection.ask(self._jobs.page(queue, state, offset, PAGE)):
-            yield from ids
-            offset += len(ids)
+    def _names(self, prefix: str) -> Iterator[str]:
+        """All keys that begin so; some may come twice."""
+        cursor = "0"
+        while True:
+            cursor, names = self._connection.command("SCAN", cursor, "MATCH", f"{prefix}*", "COUNT", 500)
+            yield from (name.decode() for name in names)
+            if int(cursor) == 0:
+                return
 
     # --- life -------------------------------------------------------------------------------------------
 
@@ -270,13 +272,8 @@ class Harness:
         self._connection.close()
 
     def _wipe(self) -> None:
-        cursor = "0"
-        while True:
-            cursor, names = self._connection.command("SCAN", cursor, "MATCH", f"{self.settings.prefix}:*", "COUNT", 500)
-            if names:
-                self._connection.command("UNLINK", *names)
-            if int(cursor) == 0:
-                return
+        for name in self._names(f"{self.settings.prefix}:"):
+            self._connection.command("UNLINK", name)
 
     def __enter__(self) -> Harness:
         return self

@@ -25,6 +25,7 @@ from heavylift.outcome import Abandoned
 from heavylift.service import Service
 from heavylift.settings import Settings
 from heavylift.store.jobs import Jobs
+from heavylift.store.repairing import SWEPT_AT_ONCE
 from heavylift.worker.contact import Contact
 from heavylift.worker.handover import HandOver
 from heavylift.worker.running import Running, RunningTable
@@ -33,7 +34,7 @@ from heavylift.worker.settler import Settler
 log = structlog.get_logger("heavylift")
 
 MOST = 50
-"""Locks taken over, and records removed, per script call."""
+"""Locks taken over per script call."""
 
 
 class Janitor(Service):
@@ -144,11 +145,11 @@ class Janitor(Service):
         self._settler.put(entry, Abandoned(job.previous or "unknown"))
 
     def _sweep(self, queue: str) -> bool | None:
-        """Expire and retire up to a few hundred records; True if there may be more, None if it was refused."""
+        """Expire and retire some records; True if there may be more, None if it was refused."""
         settings = self._settings
         call = self._jobs.sweep(
             queue,
-            limit=200,
+            limit=SWEPT_AT_ONCE,
             keep_completed_ms=int(settings.keep_completed * 1000),
             keep_failed_ms=int(settings.keep_failed * 1000),
             most_completed=settings.keep_completed_count,

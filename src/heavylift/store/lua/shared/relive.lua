@@ -16,7 +16,8 @@ local function relive(id, job, envelope, nonce)
   call('HDEL', name, 'attempts', 'crashes', 'interruptions', 'unknown', 'reason', 'cause', 'fingerprint', 'finished_at',
     'expires', 'cancel', 'progress', 'blame', 'result')
   if envelope then
-    if job.spec then call('HSETNX', name, 'original', job.spec) end
+    local own = call('HGET', name, 'spec')
+    if own then call('HSETNX', name, 'original', own) end
     call('HSET', name, 'spec', envelope)
   end
   if envelope or job.state == 'completed' then call('HDEL', name, 'checkpoint') end

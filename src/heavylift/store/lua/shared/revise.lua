@@ -4,7 +4,7 @@
 -- the rest by the next claims and sweeps. `meta` remembers how far: a cursor, and the keys still to go through. Until
 -- then a claim makes sure of what it takes.
 
-local ACTIVE_LINES = 500 -- lines that the change itself looks at; claims do the others
+local ACTIVE_LINES = 200 -- lines that the change itself looks at; claims do the others
 local AT_ONCE = 100 -- lines looked at between two looks at the bound; small sets come whole
 
 local function all_groups()

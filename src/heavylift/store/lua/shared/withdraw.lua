@@ -3,7 +3,7 @@
 -- Taking jobs out of wherever they are, and putting them in line; for verbs that move a job whoever holds it.
 
 local FIELDS = {
-  'state', 'path', 'keep', 'prio', 'handler', 'group', 'key', 'expires', 'worker', 'spec', 'due', 'finished_at', 'reason',
+  'state', 'path', 'keep', 'prio', 'handler', 'group', 'key', 'expires', 'worker', 'due', 'finished_at', 'reason',
   'flow', 'after', 'policy', 'lives', 'children', 'enqueued_at', 'unique',
 }
 
