@@ -131,6 +131,8 @@ class Load:
         self._enqueue(later)
         now = self._new(4, size, unique="f." + new_id())[:1] + self._new(4, size)
         self._enqueue(now)
+        for job in later[0], now[0]:
+            self._timed("why", jobs.why(QUEUE, job.id))
         self._timed("promote", jobs.promote(QUEUE, later[0].id))
         self._timed("cancel", jobs.cancel(QUEUE, later[1].id))
         self._timed("remove", jobs.remove(QUEUE, later[2].id))
@@ -178,6 +180,7 @@ class Load:
         for some in runs(links, MOST_LINKED, lambda _: 0):
             self._timed("link", jobs.link(QUEUE, some))
         self._timed("flow", jobs.flow(QUEUE, flow, 0))
+        self._timed("why", jobs.why(QUEUE, deep[0].id))
         held: list[ClaimedJob] = []
         while len(held) < len(parents):  # they are first in line
             held += self._claim(most=len(parents) - len(held))
