@@ -1,7 +1,7 @@
 #!lua flags=no-writes
 -- why: what keeps a job from running, as far as its queue can tell: pause, limits, parents, time, others before it.
 --
--- keys: meta line delayed blocked locks ring held
+-- keys: meta line delayed locks ring held
 -- args: id:str most:int
 -- most: so many parents, and so many jobs that hold a place, are named at most
 -- reply: pairs of a name and what is said: fields of the job under their own names, and
