@@ -25,6 +25,8 @@ STAYS = {
     "purge",
     "idle",
     "durable",
+    "schedules",
+    "schedule",
     "call",
     "raw",
     "queues",

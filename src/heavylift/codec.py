@@ -120,3 +120,16 @@ def seal(spec: JobSpec[Any], options: JobOptions, *, limit: int, enqueued_at: in
             after=len(options.after),
         )
     )
+
+
+def stamped(spec: bytes, at: int) -> bytes:
+    """A stored envelope with another `enqueued_at` (ms). What else is in it stays, known here or not.
+
+    Raises:
+        InvalidJob: it is no envelope.
+    """
+    try:
+        fields = msgspec.json.decode(spec, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
+        raise InvalidJob("spec", spec[:100], f"is not an envelope of a job ({wrong})") from None
+    return msgspec.json.encode(fields | {"enqueued_at": at})

@@ -26,6 +26,7 @@ from heavylift.parameters import Parameter, place_of, read_parameters, type_hint
 from heavylift.redaction import is_secret
 from heavylift.setup import Setup, listed
 from heavylift.size import in_bytes
+from heavylift.schedule import Declared, Schedule, Times, declared
 from heavylift.unique import Unique
 
 LaneName = Literal["io", "cpu"]
@@ -67,6 +68,8 @@ class HandlerOptions(TypedDict, total=False):
         group_concurrency, group_rate: with `key`: the same for the group, over all of its keys.
         memory: bytes, or a text like `512MB`, that an attempt and all it starts may take; only in the cpu lane.
         setup: a `Setup`, or several, that its slot has loaded before an attempt begins; only in the cpu lane.
+        schedule: when a job of it is made by itself: `"0 3 * * *"`, `"every 5 minutes"`, a `Cron`, an `Every`, a
+            `Schedule` with arguments and more, or a list of them.
     """
 
     name: str
@@ -95,6 +98,7 @@ class HandlerOptions(TypedDict, total=False):
     group_rate: Rate | str
     memory: int | str
     setup: Setup[Any] | Sequence[Setup[Any]]
+    schedule: Times | Schedule | Sequence[Times | Schedule]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -111,6 +115,7 @@ class Declaration:
             a new release changes them for waiting jobs too.
         calculated: those that are made of a job's arguments, by name, each with its function.
         limits: what it declares for its group and its keys.
+        schedules: those that it declares.
         backoff: waits between tries; None for the default.
         retry_on: exceptions worth another try; all if empty.
         give_up_on: exceptions that are not.
@@ -133,6 +138,7 @@ class Declaration:
     carried: JobOptions
     calculated: Mapping[str, Callable[..., Any]]
     limits: tuple[Limit, ...]
+    schedules: tuple[Declared, ...]
     backoff: Backoff | Callable[[int], float] | None
     retry_on: tuple[type[BaseException], ...]
     give_up_on: tuple[type[BaseException], ...]
@@ -170,6 +176,7 @@ def read_declaration(fn: Any, options: Mapping[str, Any], names: Mapping[str, An
     job_options = _job_options(options)
     secret = _secret(job_options.secret, parameters)
     job_options = msgspec.structs.replace(job_options, secret=secret)
+    arguments = Arguments(name, parameters, secret)
     return Declaration(
         function=fn,
         name=name,
@@ -179,6 +186,7 @@ def read_declaration(fn: Any, options: Mapping[str, Any], names: Mapping[str, An
         carried=JobOptions(**{name: getattr(job_options, name) for name in _CARRIED}),
         calculated=_calculated(options, job_options.unique, parameters),
         limits=declared_limits(name, options),
+        schedules=_schedules(name, options.get("schedule", ()), arguments),
         backoff=_backoff(options.get("backoff")),
         retry_on=retry_on,
         give_up_on=give_up_on,
@@ -186,7 +194,7 @@ def read_declaration(fn: Any, options: Mapping[str, Any], names: Mapping[str, An
         memory=_memory(options.get("memory"), lane),
         setups=listed(options.get("setup", ()), lane),
         parameters=parameters,
-        arguments=Arguments(name, parameters, secret),
+        arguments=arguments,
         is_async=is_async,
         wants_context=wants_context,
         returns=_returns(fn, names),
@@ -288,6 +296,21 @@ def _calculated(
     found = {name: value for name, value in said.items() if callable(value)}
     for name, fn in found.items():
         check_function_of_arguments(name, fn, parameters)
+    return found
+
+
+def _schedules(name: str, value: Any, arguments: Arguments) -> tuple[Declared, ...]:
+    """The schedules that it declares, with arguments that it takes."""
+    try:
+        found = declared(name, value)
+    except InvalidArgument as wrong:
+        raise HandlerError(wrong.field, wrong.value, wrong.remedy) from None
+    for one in found:
+        try:
+            arguments.encode((), dict(one.args))
+        except InvalidArgument as wrong:
+            remedy = f"{wrong}; give Schedule(times=..., args={{...}}) what the handler needs"
+            raise HandlerError("schedule", one.name, remedy) from None
     return found
 
 

@@ -23,6 +23,7 @@ from heavylift.errors import HandlerError
 from heavylift.handler import Handler
 from heavylift.job import Envelope
 from heavylift.limits import Limit
+from heavylift.schedule import Declared
 
 FOLDER = "handlers"
 """The folder of a project that is loaded by itself, and the package its modules are imported as."""
@@ -36,6 +37,7 @@ class Registry:
         lanes: which lane serves which queue, for the handlers' own queues.
         limits: what the handlers of a queue declare for each of their groups, and for its keys; where they limit
             nothing, it says that.
+        schedules: those that the handlers of a queue declare.
     """
 
     def __init__(self, handlers: Iterable[Handler[..., Any]] = ()) -> None:
@@ -55,6 +57,12 @@ class Registry:
         self.lanes: Mapping[str, LaneName] = MappingProxyType(_lanes(self.handlers))
         self.limits: Mapping[str, tuple[Limit, ...]] = MappingProxyType(
             {queue: _limits([handler for handler in self.handlers if handler.queue == queue]) for queue in self.lanes}
+        )
+        self.schedules: Mapping[str, tuple[Declared, ...]] = MappingProxyType(
+            {
+                queue: _schedules([handler for handler in self.handlers if handler.queue == queue])
+                for queue in self.lanes
+            }
         )
 
     @classmethod
@@ -146,6 +154,18 @@ def _limits(handlers: Sequence[Handler[..., Any]]) -> tuple[Limit, ...]:
             for per_key in (False, True):
                 said.setdefault((group, per_key), (Limit(group, per_key, declared=True), handler))
     return tuple(limit for limit, _ in said.values())
+
+
+def _schedules(handlers: Sequence[Handler[..., Any]]) -> tuple[Declared, ...]:
+    """The schedules of one queue, as its handlers declare them."""
+    said: dict[str, tuple[Declared, Handler[..., Any]]] = {}
+    for handler in handlers:
+        for schedule in handler.schedules:
+            known, other = said.setdefault(schedule.name, (schedule, handler))
+            if known is not schedule:
+                remedy = f"is the name of two schedules: of {_place(other)} and of {_place(handler)}; give one Schedule(name=)"
+                raise HandlerError("schedule", schedule.name, remedy)
+    return tuple(schedule for schedule, _ in said.values())
 
 
 def _handlers_in(module: ModuleType) -> list[Handler[..., Any]]:

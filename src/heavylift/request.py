@@ -10,10 +10,11 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypedDict
 
-from heavylift.codec import encode_args, seal
+from heavylift.codec import encode_args, seal, stamped
 from heavylift.duration import seconds
 from heavylift.errors import InvalidArgument, InvalidJob
 from heavylift.job import JobSpec, new_id
@@ -124,6 +125,18 @@ class Requests:
             **_unique(options.unique, spec),
             **_flow(id, options),
         )
+
+    def make_repeated(self, spec: JobSpec[Any], over: JobOptions = NOTHING) -> tuple[str, NewJob]:
+        """The queue and the pattern for jobs that a schedule makes again and again; the pattern's id does not count.
+
+        Raises:
+            InvalidArgument: as `make`, and for what makes no sense of many jobs.
+        """
+        for name in ("id", "delay", "at", "after", "flow", "durable"):
+            if value := getattr(over, name):
+                raise InvalidArgument(name, value, "leave it out: it makes no sense for the jobs of a schedule")
+        queue, job = self.make(spec, over)
+        return queue, replace(job, spec=stamped(job.spec, 0), durable=None)
 
     def merged(self, base: JobOptions, over: JobOptions) -> JobOptions:
         """What is said of one job, checked: its own options with `over` on top."""

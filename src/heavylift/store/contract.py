@@ -17,7 +17,7 @@ import msgspec
 from heavylift.event import Event, Kind
 from heavylift.job import AttemptRecord, Envelope, Progress
 from heavylift.options import Backoff
-from heavylift.store.keys import JOB_FIELDS, META_FIELDS, Common, Keys
+from heavylift.store.keys import JOB_FIELDS, META_FIELDS, SCHEDULE_FIELDS, Common, Keys
 from heavylift.store.scripts import Scripts
 
 _INTRO = """# What is in Redis
@@ -35,9 +35,9 @@ Cluster). KEYS are the queue's keys in the order given below, ARGV a fresh nonce
 handler, envelope, options. Repeat the call with the same nonce if the reply was lost. Then
 `SADD <prefix>:queues <queue>`.
 
-    EVALSHA <sha> 8 heavylift:{images}:meta heavylift:{images}:line: heavylift:{images}:delayed \\
+    EVALSHA <sha> 9 heavylift:{images}:meta heavylift:{images}:line: heavylift:{images}:delayed \\
         heavylift:{images}:blocked heavylift:{images}:expiring heavylift:{images}:idle heavylift:{images}:ring \\
-        heavylift:{images}:held \\
+        heavylift:{images}:held heavylift:{images}:schedules \\
         <nonce> 01 resize '{"handler":"resize","args":{"source":"a.jpg","width":800}}' ''
 
 Ids are 1 to 200 letters, digits and `_ . : @ -`; queues, handlers and groups 1 to 100 letters, digits and `_ . -`."""
@@ -58,6 +58,8 @@ def _parts() -> Iterator[str]:
     yield _table(("field", "holds"), JOB_FIELDS.items())
     yield "## A queue's `meta`"
     yield _table(("field", "holds"), META_FIELDS.items())
+    yield "## A schedule's hash"
+    yield _table(("field", "holds"), SCHEDULE_FIELDS.items())
     yield "## The envelope"
     yield "JSON, written by the producer. Fields with their default are left out."
     yield _struct(Envelope)

@@ -10,9 +10,10 @@ from heavylift.store.flowing import Flowing
 from heavylift.store.letters import Letter, LetterPage, Letters, Replayed
 from heavylift.store.limiting import Limiting
 from heavylift.store.moving import Moving, Reprioritized, Rescheduled
-from heavylift.store.producing import BATCH_BYTES, Enqueued, NewJob, Producing, batches
+from heavylift.store.producing import BATCH_BYTES, Enqueued, NewJob, Producing, Tick, batches
 from heavylift.store.reading import QueueCounts, Reading
 from heavylift.store.repairing import CancelReply, Removed, Repairing, SweepReply
+from heavylift.store.scheduling import NewSchedule, SchedulePage, Scheduling, StoredSchedule
 from heavylift.store.settling import ProgressItem, SettleItem, Settling, Written
 from heavylift.store.standing import Explaining
 
@@ -29,14 +30,18 @@ __all__ = [
     "Letter",
     "LetterPage",
     "NewJob",
+    "NewSchedule",
     "ProgressItem",
     "QueueCounts",
     "Removed",
     "Replayed",
     "Reprioritized",
     "Rescheduled",
+    "SchedulePage",
     "SettleItem",
+    "StoredSchedule",
     "SweepReply",
+    "Tick",
     "WorkerSeen",
     "Written",
     "batches",
@@ -44,6 +49,18 @@ __all__ = [
 
 
 class Jobs(
-    Producing, Claiming, Settling, Repairing, Limiting, Letters, Moving, Reading, Explaining, Flowing, Effects, Fleet
+    Producing,
+    Claiming,
+    Settling,
+    Repairing,
+    Limiting,
+    Scheduling,
+    Letters,
+    Moving,
+    Reading,
+    Explaining,
+    Flowing,
+    Effects,
+    Fleet,
 ):
     """Every verb there is. `Jobs(prefix, scripts)`; see the families for what each does."""

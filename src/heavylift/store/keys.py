@@ -131,6 +131,15 @@ class Keys:
         return self._name(f"unique:{digest}")
 
     @property
+    def schedules(self) -> str:
+        """sorted set: names of schedules by their next tick (ms); inf if there is none, or it is paused."""
+        return self._name("schedules")
+
+    def schedule(self, name: str) -> str:
+        """hash: one schedule: its times, what its jobs are made of, and what it has counted."""
+        return self._name(f"schedule:{name}")
+
+    @property
     def durable(self) -> str:
         """string: written before WAIT and WAITAOF by those who want to know that a job is kept. Expires."""
         return self._name("durable")
@@ -235,6 +244,22 @@ JOB_FIELDS = {
     "children": "1 while others wait to be told of its end",
 }
 """Fields of a job's hash. A field that says nothing is not there."""
+
+SCHEDULE_FIELDS = {
+    "times": "JSON: the timetable, and its start and end (ms) if it has any",
+    "rev": "changed with every change of the schedule by hand or by code",
+    "handler": "of its jobs",
+    "spec": "the envelope of its jobs; each gets the time of its tick as `enqueued_at`",
+    "options": "as for `enqueue`",
+    "catch_up": "`once` or `skip`: what becomes of ticks that were missed",
+    "alone": "1: no tick while the job of the one before has not ended",
+    "declared": "what the handler's code says of it, as last written; not there if it was made by hand",
+    "paused": "1 while it is not fired",
+    "last": "id of the job of its last tick",
+    "fired": "jobs it has made",
+    "skipped": "ticks left out",
+}
+"""Fields of a schedule's hash. A field that says nothing is not there."""
 
 META_FIELDS = {
     "paused": "1 while no jobs are given out",

@@ -20,6 +20,31 @@ KEYED_JOBS = 50
 
 
 @dataclass(frozen=True, slots=True)
+class Tick:
+    """The tick of a schedule that a job is made for, as `store.scheduling` has read it.
+
+    Attributes:
+        schedule: its name.
+        at: the schedule's next tick (ms).
+        rev: its revision.
+        next: the tick that follows; None if there is none.
+        alone: not while the job of the tick before has not ended.
+    """
+
+    schedule: str
+    at: int
+    rev: str
+    next: int | None
+    alone: bool = False
+
+    @property
+    def words(self) -> str:
+        """As `NewJob.options`."""
+        following = "inf" if self.next is None else self.next
+        return f"schedule={self.schedule} tick={self.at} rev={self.rev} next={following}" + " alone=1" * self.alone
+
+
+@dataclass(frozen=True, slots=True)
 class NewJob:
     """A job to be enqueued. Times in ms.
 
@@ -34,6 +59,7 @@ class NewJob:
         flow: id of its flow.
         after: jobs it waits for; `stage` must have noted them.
         policy: what becomes of it when one of them does not complete.
+        tick: not unless that is its schedule's next tick; the schedule then goes on.
     """
 
     id: str
@@ -54,27 +80,50 @@ class NewJob:
     after: tuple[JobRef, ...] = ()
     policy: str = ""
     durable: Durable | None = None
+    tick: Tick | None = None
 
     @property
     def options(self) -> str:
         """What differs from the plainest job, as the script reads it; empty for the plainest."""
-        said = {
-            "prio": self.priority or None,
-            "delay": self.delay_ms or None,
-            "due": self.due_ms,
-            "expires": self.expires_ms,
-            "keep": self.keep_ms,
-            "group": self.group or None,
-            "key": self.key or None,
-            "unique": self.unique or None,
-            "window": self.window_ms,
-            "quiet": self.quiet_ms,
-            "latest": self.latest_ms,
-            "flow": self.flow or None,
-            "after": len(self.after) or None,
-            "policy": self.policy or None,
+        said = [
+            f"{word}={value}"
+            for word, name, nothing in _WORDS
+            if (value := getattr(self, name)) is not nothing and value != nothing
+        ]
+        if self.after:
+            said.append(f"after={len(self.after)}")
+        if self.tick:
+            said.append(self.tick.words)
+        return " ".join(said)
+
+    @classmethod
+    def stored(cls, id: str, spec: bytes, handler: str, options: str, tick: Tick | None = None) -> NewJob:
+        """A job of a schedule, whose options stand in Redis as this class writes them. Unknown ones are passed over."""
+        said = dict(word.partition("=")[::2] for word in options.split())
+        read: dict[str, Any] = {
+            name: int(said[word]) if nothing in (0, None) else said[word]
+            for word, name, nothing in _WORDS
+            if word in said
         }
-        return " ".join([f"{name}={value}" for name, value in said.items() if value is not None])
+        return cls(id, spec, handler, tick=tick, **read)
+
+
+_WORDS: tuple[tuple[str, str, int | str | None], ...] = (
+    ("prio", "priority", 0),
+    ("delay", "delay_ms", 0),
+    ("due", "due_ms", None),
+    ("expires", "expires_ms", None),
+    ("keep", "keep_ms", None),
+    ("group", "group", ""),
+    ("key", "key", ""),
+    ("unique", "unique", ""),
+    ("window", "window_ms", None),
+    ("quiet", "quiet_ms", None),
+    ("latest", "latest_ms", None),
+    ("flow", "flow", ""),
+    ("policy", "policy", ""),
+)
+"""The words of the wire, the fields they stand for, and what need not be said."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ from heavylift.worker.handover import HandOver
 from heavylift.worker.mailbox import Mailbox
 from heavylift.worker.queues import ServedQueue, ServedQueues
 from heavylift.worker.running import RunningTable, ask_to_stop
+from heavylift.worker.scheduler import Scheduler
 from heavylift.worker.settler import Settler
 from heavylift.worker.starting import Starting
 
@@ -83,6 +84,7 @@ class Dispatcher(Service):
         running: RunningTable,
         settler: Settler,
         handover: HandOver,
+        scheduler: Scheduler,
         lock: float,
         poll: float,
         on_crash: Callable[[BaseException], None] | None = None,
@@ -103,6 +105,7 @@ class Dispatcher(Service):
         self._running = running
         self._settler = settler
         self._handover = handover
+        self._scheduler = scheduler
         self._lock = lock
         self._poll = poll
         self._numbers = numbers
@@ -269,7 +272,7 @@ class Dispatcher(Service):
             self._heed(message)
 
     def _heed(self, message: bytes) -> None:
-        """A message on this worker's channel: `wake <queue>` or `cancel <queue> <job>`. Others are ignored."""
+        """A message on this worker's channel: `wake <queue>`, `cancel <queue> <job>`, `schedules`; no others."""
         word, _, rest = message.decode("utf-8", "replace").partition(" ")
         if word == "wake":
             self._woken(rest)
@@ -277,6 +280,8 @@ class Dispatcher(Service):
             queue, _, job = rest.partition(" ")
             for entry in self._running.of_queue(queue, {job}):
                 ask_to_stop(entry, "cancelled")
+        elif word == "schedules":
+            self._scheduler.changed()
 
     def _woken(self, name: str) -> None:
         queue = self._queues.queues.get(name)

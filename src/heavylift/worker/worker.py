@@ -1,7 +1,7 @@
 """The worker: builds the parts, starts them in order, stops them in reverse. It has no loop of its own.
 
 Threads of a worker, beside those of its lanes: `dispatcher` (command connection and mailbox), `heartbeat`,
-`relay`, `answering`, `handover` and `janitor`, each with its own connection to Redis.
+`relay`, `answering`, `handover`, `scheduler` and `janitor`, each with its own connection to Redis.
 
 Shutdown: claim no more; let running attempts finish until the deadline; ask the rest to stop and put their jobs
 back at no cost; write what is left to write; go. With Redis away it ends all the same, soon after the deadline:
@@ -29,6 +29,7 @@ from heavylift.lanes.cpu import CpuLane
 from heavylift.lanes.io import IoLane
 from heavylift.lanes.lane import Lane, LaneName
 from heavylift.registry import Registry
+from heavylift.request import Requests
 from heavylift.service import Service
 from heavylift.settings import Settings
 from heavylift.store.channel import Channel
@@ -48,6 +49,7 @@ from heavylift.worker.mailbox import Mailbox
 from heavylift.worker.queues import ServedQueues
 from heavylift.worker.relay import Relay
 from heavylift.worker.running import RunningTable
+from heavylift.worker.scheduler import Scheduler
 from heavylift.worker.settler import Settler
 from heavylift.worker.sink import WorkerSink
 
@@ -110,6 +112,15 @@ class Worker:
         self.sink = WorkerSink(self.running, self.settler, self.relay, self.answering, nudge=self._nudge)
         self.lanes = self._lanes(modules)
         self.handover = HandOver(jobs, Contact("handover", self._connect), crashed)
+        self.scheduler = Scheduler(
+            jobs,
+            Contact("scheduler", self._connect),
+            self.registry,
+            queues=list(self.queues.queues),
+            requests=Requests(settings.max_payload),
+            poll=settings.poll,
+            on_crash=crashed,
+        )
         numbers = itertools.count(1)
         self.dispatcher = Dispatcher(
             self.id,
@@ -123,6 +134,7 @@ class Worker:
             running=self.running,
             settler=self.settler,
             handover=self.handover,
+            scheduler=self.scheduler,
             lock=settings.lock,
             poll=settings.poll,
             on_crash=crashed,
@@ -156,6 +168,7 @@ class Worker:
             self.handover,
             self.dispatcher,
             self.janitor,
+            self.scheduler,
         ]
 
     def _lanes(self, modules: Sequence[str]) -> dict[LaneName, Lane]:
@@ -319,6 +332,7 @@ class Worker:
     def _shut_down(self, allowed: float) -> None:
         self.quiet()
         self.janitor.stop(0.0)
+        self.scheduler.stop(0.0)
         deadline = time.monotonic() + allowed
         while not (self.running.wait_empty(0.05) or self._hurried or time.monotonic() >= deadline):
             pass

@@ -4,16 +4,17 @@
 -- A job whose id exists is left as it is and reported as a duplicate, unless it carries this call's own nonce: then
 -- the reply of the first try was lost, and the job is ours. Refused as a whole while Redis is full (no allow-oom).
 --
--- keys: meta line delayed blocked expiring idle ring held
+-- keys: meta line delayed blocked expiring idle ring held schedules
 -- args: nonce:str rest
 -- rest: per job  id  handler  envelope  options
 --       options "" or words "name=value" with spaces between: prio delay due expires keep group key (times in ms;
 --       due since 1970, the others from now); unique=<s|f|w|d>.<digest> (until started, until finished, window,
---       debounce) window quiet latest; flow after policy (after: how many parents `stage` has noted)
+--       debounce) window quiet latest; flow after policy (after: how many parents `stage` has noted); the tick of a
+--       schedule: schedule tick rev next alone (not if this is not its next tick; alone=1: nor while its last job goes on)
 -- reply: one letter per job: w d b (waiting, delayed, blocked) ours; a c f x (active, completed, failed, cancelled) ours,
---        enqueued by an earlier try; the same letter as a capital: a duplicate, in that state (G: gone). Then per
+--        enqueued by an earlier try; the same letter as a capital: a duplicate, in that state (G: gone, or no tick). Then per
 --        duplicate by `unique` " <place>=<id of the job that is there>", places from 0
--- include: meta states lines wake unique flow block
+-- include: meta states lines wake unique flow block tick
 
 local WIDTH = 4
 
@@ -57,11 +58,17 @@ for at = REST, #ARGV, WIDTH do
   if by_lines then need_line(lines, path_of(ARGV[at + 1], options.group, options.key)) end
   if options.unique then uniques[#uniques + 1] = unique_name(options.unique) end
   if options.flow then need_flow(lines, ARGV[at], options) end
+  if options.schedule then need_schedule(lines, options) end
 end
 if not (here(names) and here(lines) and here(uniques)) then
   return MOVING
 end
-if CLUSTER then need_holders(holders, uniques) end
+if CLUSTER then
+  need_holders(holders, uniques)
+  for _, options in ipairs(said_of) do
+    if options.schedule then need_last(holders, options) end
+  end
+end
 if not here(holders) then
   return MOVING
 end
@@ -120,6 +127,7 @@ end
 for i, name in ipairs(names) do
   local at = REST + (i - 1) * WIDTH
   local id, handler, envelope, options = ARGV[at], ARGV[at + 1], ARGV[at + 2], said_of[i]
+  if options.schedule and not fire(id, options) then letters[i] = letters[i] or 'G' end
   local holder = options.unique and not seen[name] and not letters[i] and holder_of(options.unique, nonce .. '.' .. i)
   if seen[name] then
     letters[i] = letters[i] or string.upper(seen[name])

@@ -1,0 +1,188 @@
+"""The scheduler: makes jobs of ticks, for the queues this worker serves.
+
+Every worker has one, and none leads. A tick and its job are one write, which names the tick that was seen and does
+nothing if another was faster: so there is one job for a tick however many workers look, and one that dies between
+looking and writing leaves the tick to the others. The clock is Redis's, given with every look.
+
+At its start it writes what the handlers declare, once: see `Announcing` for why only then.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import structlog
+
+from heavylift.codec import stamped
+from heavylift.errors import Busy, InvalidJob, StoreError, Unavailable
+from heavylift.job import new_id
+from heavylift.registry import Registry
+from heavylift.request import Requests
+from heavylift.schedule import Declared, Ticks, job_of, next_turn
+from heavylift.service import Service
+from heavylift.store.call import Call
+from heavylift.store.jobs import Jobs, NewJob, NewSchedule, SchedulePage, StoredSchedule, Tick, batches
+from heavylift.store.scheduling import AT_ONCE
+from heavylift.worker.contact import Contact
+
+log = structlog.get_logger("heavylift")
+
+_ticks = msgspec.json.Decoder(Ticks)
+
+
+class Scheduler(Service):
+    """See the module.
+
+    Args:
+        queues: those whose ticks are fired here.
+        requests: makes the jobs of what handlers declare.
+        poll: longest time between two looks, in seconds.
+    """
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        contact: Contact,
+        registry: Registry,
+        *,
+        queues: Sequence[str],
+        requests: Requests,
+        poll: float,
+        on_crash: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        super().__init__("scheduler", on_crash)
+        self._jobs = jobs
+        self._contact = contact
+        self._registry = registry
+        self._queues = list(queues)
+        self._requests = requests
+        self._poll = poll
+        self._undeclared = list(queues)
+        self._unreadable: set[str] = set()
+        self._some = threading.Event()
+
+    def changed(self) -> None:
+        """Schedules have changed: look at them now. From any thread."""
+        self._some.set()
+
+    wake = changed
+
+    def run(self) -> None:
+        """Fire what is due, then sleep until the next tick."""
+        try:
+            while not self.stopping.is_set():
+                self._some.clear()
+                try:
+                    pause = self.round()
+                except Unavailable:
+                    pause = self._contact.pause()
+                if not self.stopping.is_set():
+                    self._some.wait(pause)
+        finally:
+            self._contact.close()
+
+    def round(self) -> float:
+        """Fire what is due. The loop calls it; so does who has no loop.
+
+        Returns:
+            seconds until the next look.
+
+        Raises:
+            Unavailable: Redis cannot be reached.
+        """
+        self._undeclared = [queue for queue in self._undeclared if not self._declare(queue)]
+        pages = self._contact.round_trip([self._jobs.schedules(queue, due=True) for queue in self._queues])
+        looked = [page for page in pages if isinstance(page, SchedulePage)]
+        calls = [call for page in looked for call in self._answers_to(page)]
+        if calls:
+            refused = [reply for reply in self._contact.round_trip(calls) if isinstance(reply, StoreError)]
+            if not refused:
+                return 0.0
+            log.warning("redis refused to fire schedules, trying again", error=str(refused[0]), calls=len(refused))
+        waits = [page.first - page.now for page in looked if page.first is not None and page.first > page.now]
+        return min([self._poll, *(wait / 1000 + 0.001 for wait in waits)])
+
+    # --- firing -----------------------------------------------------------------------------------------------
+
+    def _answers_to(self, page: SchedulePage) -> Iterator[Call[Any]]:
+        """The calls that bring all that is due one tick further."""
+        firing: dict[str, list[NewJob]] = {}
+        for schedule in page.schedules:
+            try:
+                job = self._turn(schedule, page.now)
+            except (InvalidJob, msgspec.DecodeError, ValueError) as wrong:
+                self._cannot_read(schedule, wrong)
+                continue
+            if isinstance(job, NewJob):
+                firing.setdefault(schedule.queue, []).append(job)
+            else:
+                yield self._jobs.pass_tick(schedule.queue, job)
+        for queue, jobs in firing.items():
+            yield from (self._jobs.enqueue(queue, some, new_id()) for some in batches(jobs))
+
+    def _turn(self, schedule: StoredSchedule, now: int) -> NewJob | Tick:
+        """The job of a tick that has come, or the tick itself if it is to pass without one."""
+        due = schedule.tick or now
+        turn = next_turn(
+            _ticks.decode(schedule.fields.get("times", b"")), due, now, "skip" if schedule.skips else "once"
+        )
+        tick = Tick(schedule.name, due, schedule.text("rev"), turn.next, schedule.alone)
+        if turn.fire is None:
+            return tick
+        spec = stamped(schedule.fields.get("spec", b""), turn.fire)
+        return schedule.job(job_of(schedule.name, turn.fire), spec, tick)
+
+    def _cannot_read(self, schedule: StoredSchedule, wrong: Exception) -> None:
+        if schedule.name not in self._unreadable:
+            self._unreadable.add(schedule.name)
+            log.error("cannot read a schedule", schedule=schedule.name, queue=schedule.queue, error=str(wrong))
+
+    # --- declaring --------------------------------------------------------------------------------------------
+
+    def _declare(self, queue: str) -> bool:
+        """Bring a queue's schedules in line with what the handlers say. False if a slot of a Cluster is moving."""
+        said = {one.name: one for one in self._registry.schedules.get(queue, ())}
+        now, there = self._all(queue)
+        calls = [self._write(queue, one, now) for name, one in said.items() if name not in there]
+        calls += [self._write(queue, said[name], now) for name in there if name in said]
+        calls += [
+            self._jobs.unschedule(queue, name, schedule.text("rev"))
+            for name, schedule in there.items()
+            if name not in said and schedule.text("declared") and self._registry.get(schedule.text("handler"))
+        ]
+        replies = self._contact.round_trip(calls)
+        for reply in replies:
+            if isinstance(reply, StoreError) and not isinstance(reply, Busy):
+                log.warning("redis refused the schedules that handlers declare", queue=queue, error=str(reply))
+        return not any(isinstance(reply, Busy) for reply in replies)
+
+    def _write(self, queue: str, said: Declared, now: int) -> Call[bool]:
+        handler = self._registry.get(said.handler)
+        assert handler is not None
+        _, job = self._requests.make_repeated(handler.job(**said.args))
+        new = NewSchedule(
+            name=said.name,
+            times=msgspec.json.encode(said.ticks),
+            job=job,
+            catch_up=said.catch_up,
+            alone=not said.overlap,
+            next=said.ticks.after(now),
+            rev=new_id(),
+        )
+        return self._jobs.schedule(queue, new, declared=True)
+
+    def _all(self, queue: str) -> tuple[int, Mapping[str, StoredSchedule]]:
+        """Redis's time, and all schedules of a queue by name."""
+        found: dict[str, StoredSchedule] = {}
+        offset = 0
+        while True:
+            (page,) = self._contact.round_trip([self._jobs.schedules(queue, offset=offset, limit=AT_ONCE)])
+            if isinstance(page, StoreError):
+                raise Unavailable(str(page))
+            found.update((schedule.name, schedule) for schedule in page.schedules)
+            offset += len(page.schedules)
+            if not page.schedules:
+                return page.now, found
