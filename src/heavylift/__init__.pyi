@@ -14,6 +14,7 @@ from heavylift.errors import NotDurable as NotDurable
 from heavylift.errors import Reject as Reject
 from heavylift.errors import ResultTimeout as ResultTimeout
 from heavylift.errors import Retry as Retry
+from heavylift.errors import ScheduleNotFound as ScheduleNotFound
 from heavylift.errors import Stop as Stop
 from heavylift.errors import UniqueHeld as UniqueHeld
 from heavylift.flow import batch as batch
@@ -27,9 +28,13 @@ from heavylift.limits import QueueLimits as QueueLimits
 from heavylift.limits import Rate as Rate
 from heavylift.options import Backoff as Backoff
 from heavylift.redaction import Secret as Secret
+from heavylift.schedule import Schedule as Schedule
+from heavylift.schedule import ScheduleRecord as ScheduleRecord
 from heavylift.settings import Settings as Settings
 from heavylift.setup import Setup as Setup
 from heavylift.states import State as State
+from heavylift.timetable import Cron as Cron
+from heavylift.timetable import Every as Every
 from heavylift.unique import Unique as Unique
 from heavylift.why import Why as Why
 

@@ -131,6 +131,10 @@ class JobNotFound(HeavyliftError, LookupError):
     """No job with this id: never enqueued, or removed by retention."""
 
 
+class ScheduleNotFound(HeavyliftError, LookupError):
+    """No schedule with this name."""
+
+
 class UniqueHeld(HeavyliftError):
     """The job is to be unique, and another one like it is there: it was not put back in line, and nothing was changed.
 

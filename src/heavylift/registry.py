@@ -163,7 +163,10 @@ def _schedules(handlers: Sequence[Handler[..., Any]]) -> tuple[Declared, ...]:
         for schedule in handler.schedules:
             known, other = said.setdefault(schedule.name, (schedule, handler))
             if known is not schedule:
-                remedy = f"is the name of two schedules: of {_place(other)} and of {_place(handler)}; give one Schedule(name=)"
+                remedy = (
+                    f"is the name of two schedules, of {_place(other)} and of {_place(handler)}; "
+                    "give one of them Schedule(name=)"
+                )
                 raise HandlerError("schedule", schedule.name, remedy)
     return tuple(schedule for schedule, _ in said.values())
 

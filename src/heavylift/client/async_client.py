@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, TypeVar, Unpack
 
@@ -20,6 +21,7 @@ from heavylift.flow import FlowSpec
 from heavylift.job import JobRecord, JobSpec
 from heavylift.limits import Order, QueueLimits, Rate, Unlimited
 from heavylift.request import EnqueueOptions
+from heavylift.schedule import CatchUp, Schedule, ScheduleRecord, Times
 from heavylift.settings import Settings
 from heavylift.store.jobs import EffectRecord
 from heavylift.why import Why
@@ -156,6 +158,45 @@ class AsyncClient(Base):
     ) -> int:
         """As `Client.purge_failed`."""
         return await self.shell.run(self.repairing.purge(Which.of(queue, which), dry_run, on_page))
+
+    # --- schedules --------------------------------------------------------------------------------------
+
+    async def schedule(
+        self,
+        name: str,
+        job: JobSpec[Any],
+        times: Times,
+        *,
+        catch_up: CatchUp = "once",
+        overlap: bool = True,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        **options: Unpack[EnqueueOptions],
+    ) -> ScheduleRecord:
+        """As `Client.schedule`."""
+        rules = Schedule(times=times, catch_up=catch_up, overlap=overlap)
+        return await self.shell.run(self.scheduling.schedule(name, job, rules, start, end, options))
+
+    async def schedules(self, queue: str | None = None) -> list[ScheduleRecord]:
+        """As `Client.schedules`."""
+        return await self.shell.run(self.scheduling.schedules(queue))
+
+    async def pause_schedule(self, name: str, queue: str | None = None) -> bool:
+        """As `Client.pause_schedule`."""
+        return await self.shell.run(self.scheduling.pause(name, queue))
+
+    async def resume_schedule(self, name: str, queue: str | None = None) -> bool:
+        """As `Client.resume_schedule`."""
+        return await self.shell.run(self.scheduling.resume(name, queue))
+
+    async def run_schedule(self, name: str, queue: str | None = None) -> AsyncJob[Any]:
+        """As `Client.run_schedule`."""
+        placed = await self.shell.run(self.scheduling.run(name, queue))
+        return AsyncJob(self.shell, self.plans, placed.queue, placed.id, placed.duplicate)
+
+    async def unschedule(self, name: str, queue: str | None = None) -> bool:
+        """As `Client.unschedule`."""
+        return await self.shell.run(self.scheduling.unschedule(name, queue))
 
     async def effect(self, key: str) -> EffectRecord | None:
         """As `Client.effect`."""

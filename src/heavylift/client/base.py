@@ -13,6 +13,7 @@ from heavylift.client.operations import Operations
 from heavylift.client.overview import Overview
 from heavylift.client.producing import Producing
 from heavylift.client.repairing import Repairing
+from heavylift.client.scheduling import Scheduling
 from heavylift.locate import Place
 from heavylift.options import Durable
 from heavylift.request import Requests
@@ -29,8 +30,8 @@ class Base:
     Attributes:
         settings: what it was made with.
         place: where Redis is.
-        plans: what it can do with jobs and queues; `putting`, `flows`, `limiting`, `repairing`, `effects` and
-            `overview` have the rest.
+        plans: what it can do with jobs and queues; `putting`, `flows`, `limiting`, `scheduling`, `repairing`, `effects`
+            and `overview` have the rest.
     """
 
     def __init__(self, url: str | None = None, *, settings: Settings | None = None, patience: float = PATIENCE) -> None:
@@ -50,4 +51,5 @@ class Base:
         self.limiting = Limiting(self.plans)
         self.repairing = Repairing(self.plans)
         self.overview = Overview(self.plans)
+        self.scheduling = Scheduling(self.plans, requests)
         self.effects = Effects(self.plans)

@@ -1,12 +1,13 @@
 """The door for producers. `Client` is for threads; `async_client` has the one for event loops.
 
 Neither has logic of its own: each method names a plan and has its shell carry it out. What both share is in `base`,
-what the plans do in `producing`, `operations`, `limiting`, `repairing` and `overview`.
+what the plans do in `producing`, `operations`, `limiting`, `scheduling`, `repairing` and `overview`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, TypeVar, Unpack
 
@@ -24,6 +25,7 @@ from heavylift.flow import FlowSpec
 from heavylift.job import JobRecord, JobSpec
 from heavylift.limits import Order, QueueLimits, Rate, Unlimited
 from heavylift.request import EnqueueOptions
+from heavylift.schedule import CatchUp, Schedule, ScheduleRecord, Times
 from heavylift.settings import Settings
 from heavylift.store.jobs import EffectRecord
 from heavylift.why import Why
@@ -286,6 +288,80 @@ class Client(Base):
             InvalidArgument: nothing was given that chooses.
         """
         return self.shell.run(self.repairing.purge(Which.of(queue, which), dry_run, on_page))
+
+    # --- schedules --------------------------------------------------------------------------------------
+
+    def schedule(
+        self,
+        name: str,
+        job: JobSpec[Any],
+        times: Times,
+        *,
+        catch_up: CatchUp = "once",
+        overlap: bool = True,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        **options: Unpack[EnqueueOptions],
+    ) -> ScheduleRecord:
+        """Have a job made again and again: `client.schedule("nightly", report.job(), Cron("0 3 * * *"))`.
+
+        Any worker that serves the job's queue makes the jobs; there is one for each tick, of the id `<name>@<tick in
+        ms>`. A schedule of that name in the queue is changed: it stays paused if it was, and one that code declares
+        stays as it is set here until its declaration changes.
+
+        Args:
+            name: 1 to 100 letters, digits and `_ . -`.
+            job: as for `enqueue`.
+            times: a `Cron`, an `Every`, or text: `"0 3 * * *"`, `"@daily"`, `"every 5 minutes"`.
+            catch_up, overlap: see `Schedule`.
+            start, end: no tick is earlier, or later; with a time zone.
+            options: of its jobs, as for `enqueue`; but not `id`, `delay`, `at`, `after`, `flow` and `durable`.
+
+        Raises:
+            InvalidArgument: one of them will not do; nothing was changed.
+        """
+        rules = Schedule(times=times, catch_up=catch_up, overlap=overlap)
+        return self.shell.run(self.scheduling.schedule(name, job, rules, start, end, options))
+
+    def schedules(self, queue: str | None = None) -> list[ScheduleRecord]:
+        """All schedules of a queue, or of all, by queue and name."""
+        return self.shell.run(self.scheduling.schedules(queue))
+
+    def pause_schedule(self, name: str, queue: str | None = None) -> bool:
+        """Have a schedule make no more jobs. False if it was paused.
+
+        Raises:
+            ScheduleNotFound: there is none.
+            InvalidArgument: several queues have one of this name; say which.
+        """
+        return self.shell.run(self.scheduling.pause(name, queue))
+
+    def resume_schedule(self, name: str, queue: str | None = None) -> bool:
+        """Have it go on with its next tick; those that passed are not made up for. False if it was not paused.
+
+        Raises:
+            ScheduleNotFound, InvalidArgument: as `pause_schedule`.
+        """
+        return self.shell.run(self.scheduling.resume(name, queue))
+
+    def run_schedule(self, name: str, queue: str | None = None) -> Job[Any]:
+        """Put a job of it in now, beside its ticks, paused or not.
+
+        Raises:
+            ScheduleNotFound, InvalidArgument: as `pause_schedule`.
+        """
+        placed = self.shell.run(self.scheduling.run(name, queue))
+        return Job(self.shell, self.plans, placed.queue, placed.id, placed.duplicate)
+
+    def unschedule(self, name: str, queue: str | None = None) -> bool:
+        """Delete a schedule; jobs it has made stay. False if there is none.
+
+        One that a handler declares is written again when the next worker starts: take it out of the code, or pause it.
+
+        Raises:
+            InvalidArgument: several queues have one of this name; say which.
+        """
+        return self.shell.run(self.scheduling.unschedule(name, queue))
 
     # --- effects ----------------------------------------------------------------------------------------
 

@@ -56,6 +56,10 @@ class Fleet(Verbs):
 
         return self._plain(parse, "HGETALL", self.common.worker(worker))
 
+    def tell(self, worker: str, message: str) -> Call[None]:
+        """Say something to a worker that listens; see `Dispatcher` for what they heed."""
+        return self._plain(nothing, "PUBLISH", self.common.worker_channel(worker), message)
+
     def queues(self) -> Call[list[str]]:
         """Names of all queues that were ever used, sorted."""
         return self._plain(lambda reply: sorted(name.decode() for name in reply), "SMEMBERS", self.common.queues)
