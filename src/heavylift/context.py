@@ -119,7 +119,7 @@ class JobInfo(msgspec.Struct, frozen=True):
     """What a handler may want to know of its job.
 
     Attributes:
-        enqueued_at: seconds since 1970, by the producer's clock.
+        enqueued_at: seconds since 1970, by the producer's clock; for the job of a schedule, its tick.
     """
 
     id: str = "job"

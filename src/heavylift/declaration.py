@@ -27,6 +27,7 @@ from heavylift.redaction import is_secret
 from heavylift.setup import Setup, listed
 from heavylift.size import in_bytes
 from heavylift.schedule import Declared, Schedule, Times, declared
+from heavylift.size import in_bytes
 from heavylift.unique import Unique
 
 LaneName = Literal["io", "cpu"]

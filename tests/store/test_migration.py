@@ -20,7 +20,7 @@ from heavylift.options import JobRef
 from heavylift.store.call import Call
 from heavylift.store.connection import Connection, Target
 from heavylift.store.flowing import Link, Told, Waiting
-from heavylift.store.jobs import Jobs, NewJob, ProgressItem, SettleItem
+from heavylift.store.jobs import Jobs, NewJob, NewSchedule, ProgressItem, SettleItem, Tick
 from heavylift.store.scripts import Scripts
 from tests.fleets import Cluster, Move
 from tests.store import census
@@ -181,6 +181,10 @@ class Firing:
             lambda: self.ask(VERBS.page(QUEUE, State.WAITING)),
             lambda: self.ask(VERBS.job(QUEUE, among.choice(ids))),
             lambda: self.ask(among.choice([VERBS, LATER]).why(QUEUE, among.choice(ids))),
+            lambda: self.write_schedule(among.choice("ab")),
+            lambda: self.fire_schedules(),
+            lambda: self.ask(VERBS.pause_schedule(QUEUE, "a")) if among.random() < 0.3 else None,
+            lambda: self.ask(VERBS.unschedule(QUEUE, "b")) if among.random() < 0.2 else None,
             lambda: self.flow(fresh + "f", among.sample(ids, 2)),
             lambda: self.told(self.ask(VERBS.handover(QUEUE)) or []),
             lambda: self.tend(),
@@ -190,6 +194,27 @@ class Firing:
         among.shuffle(fire)
         for shot in fire:
             shot()
+
+    def write_schedule(self, name: str) -> None:
+        if page := self.ask(VERBS.schedules(QUEUE, [name])):
+            self.serial += 1
+            new = NewSchedule(name, b"{}", NewJob("", b"{}", "h"), "once", True, page.now, f"r{self.serial}")
+            self.ask(VERBS.schedule(QUEUE, new))
+            self.ask(VERBS.resume_schedule(QUEUE, name, new.rev, page.now))
+
+    def fire_schedules(self) -> None:
+        """Every tick that is due becomes a job, or passes; the next one is a minute later."""
+        page = self.ask(LATER.schedules(QUEUE, due=True))
+        for found in page.schedules if page else ():
+            tick = Tick(found.name, found.tick or 0, found.text("rev"), page.now + 60_000, found.alone)
+            if self.serial % 2:
+                self.ask(VERBS.pass_tick(QUEUE, tick))
+                continue
+            self.serial += 1
+            job = found.job(f"{found.name}@{found.tick}", b"{}", tick)
+            answer = self.ask(VERBS.enqueue(QUEUE, [job], f"n{self.serial}"))
+            if answer and not answer[0].duplicate:
+                self.enqueued.add(job.id)
 
     def flow(self, id: str, after: list[str]) -> None:
         parents = tuple(JobRef(QUEUE, parent) for parent in after)

@@ -159,3 +159,8 @@ def asks_for_rest(ctx: Context, seconds: float) -> str:
 
 asks_for_rest_here = handler(queue="light", name="asks_for_rest_here", retries=0)(asks_for_rest)
 asks_for_rest_there = handler(queue="heavy", lane="cpu", name="asks_for_rest_there", retries=0)(asks_for_rest)
+
+
+@handler(queue="light")
+def when(ctx: Context) -> float:
+    return ctx.job.enqueued_at

@@ -1,0 +1,88 @@
+"""Schedules by client, in both shells: written, listed, changed, refused."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from heavylift import Cron, Every, JobSpec, ScheduleNotFound, Secret, handler
+from heavylift.errors import InvalidArgument
+
+LOGIN = JobSpec("login", {"user": "ann"}, queue="light")
+
+
+@handler(queue="light")
+def sign_in(user: str, password: Secret[str]) -> None: ...
+
+
+def test_a_schedule_is_listed_as_it_was_written_with_its_next_ticks(client: Any) -> None:
+    start = datetime.now(UTC).replace(microsecond=0) + timedelta(days=400)
+    times = Cron("0 3 * * *", tz="Europe/Berlin")
+    record = client.schedule(
+        "nightly", sign_in.job("ann", "hidden"), times, catch_up="skip", overlap=False, start=start, tags=["night"]
+    )
+    assert client.schedules() == [record] == client.schedules("light")
+    assert (record.name, record.queue, record.handler, record.times) == ("nightly", "light", "sign_in", times)
+    assert (record.catch_up, record.overlap, record.start, record.end) == ("skip", False, start, None)
+    assert (record.paused, record.declared, record.last, record.fired, record.skipped) == (False, False, None, 0, 0)
+    assert len(record.upcoming) == 3
+    assert all(tick >= start for tick in record.upcoming)
+    assert record.args["user"] == "ann"
+    assert "hidden" not in str(record)
+
+
+def test_a_change_keeps_the_pause_and_other_times_bring_other_ticks(client: Any) -> None:
+    first = client.schedule("s", LOGIN, "@daily")
+    assert client.pause_schedule("s") is True
+    assert client.pause_schedule("s") is False
+    changed = client.schedule("s", LOGIN, Every(hours=1))
+    assert changed.paused
+    assert changed.upcoming == ()
+    assert client.resume_schedule("s") is True
+    assert client.resume_schedule("s") is False
+    (resumed,) = client.schedules()
+    assert resumed.upcoming[1] - resumed.upcoming[0] == timedelta(hours=1)
+    assert resumed.upcoming != first.upcoming
+
+
+def test_a_deleted_schedule_is_gone(client: Any) -> None:
+    client.schedule("s", LOGIN, "every 5 minutes")
+    assert client.unschedule("s") is True
+    assert client.unschedule("s") is False
+    assert client.schedules() == []
+    for verb in (client.pause_schedule, client.resume_schedule, client.run_schedule):
+        with pytest.raises(ScheduleNotFound, match="no schedule s"):
+            verb("s")
+
+
+def test_which_of_two_queues_is_meant_must_be_said(client: Any) -> None:
+    client.schedule("s", LOGIN, "@daily")
+    client.schedule("s", LOGIN, "@daily", queue="other")
+    with pytest.raises(InvalidArgument, match="light, other"):
+        client.pause_schedule("s")
+    assert client.pause_schedule("s", queue="other")
+    assert [(one.queue, one.paused) for one in client.schedules()] == [("light", False), ("other", True)]
+
+
+@pytest.mark.parametrize(
+    ("said", "field"),
+    [
+        ({"name": "two words"}, "name"),
+        ({"times": "tomorrow"}, "expression"),
+        ({"start": datetime(2030, 1, 1)}, "start"),
+        ({"end": datetime(2020, 1, 1, tzinfo=UTC)}, "end"),
+        ({"catch_up": "twice"}, "catch_up"),
+        ({"id": "mine"}, "id"),
+        ({"delay": 5}, "delay"),
+        ({"durable": "fsync"}, "durable"),
+        ({"queue": "no queue"}, "queue"),
+    ],
+)
+def test_what_cannot_be_is_refused_and_nothing_is_written(client: Any, said: dict[str, Any], field: str) -> None:
+    given = {"name": "s", "job": LOGIN, "times": "@daily"} | said
+    with pytest.raises(InvalidArgument) as wrong:
+        client.schedule(given.pop("name"), given.pop("job"), given.pop("times"), **given)
+    assert wrong.value.field == field
+    assert client.schedules() == []
