@@ -24,9 +24,8 @@ from heavylift.limits import Limit, Rate, declared_limits
 from heavylift.options import NAME, Backoff, Durable, JobOptions, OnLostContact, check_options
 from heavylift.parameters import Parameter, place_of, read_parameters, type_hints
 from heavylift.redaction import is_secret
-from heavylift.setup import Setup, listed
-from heavylift.size import in_bytes
 from heavylift.schedule import Declared, Schedule, Times, declared
+from heavylift.setup import Setup, listed
 from heavylift.size import in_bytes
 from heavylift.unique import Unique
 
