@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from heavylift import Client
-from tests.faults.harness import Ledger, WorkerProcess
+from tests.faults.harness import WorkerProcess
+from tests.faults.ledger import Ledger
 from tests.servers import Server
 
 

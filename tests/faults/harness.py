@@ -1,4 +1,4 @@
-"""Real workers as processes, and the ledger that says what really happened.
+"""Real workers as processes.
 
 Locks are short here (2 s, swept every second), so that a row takes seconds; the code paths are the same.
 """
@@ -9,8 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -21,34 +19,6 @@ from tests.waiting import wait_until
 
 LOCK, SWEEP = 2.0, 1.0
 REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of the ledger."""
-
-    job: str
-    attempt: int
-    pid: int
-    event: str
-
-
-class Ledger:
-    """Written by handlers with O_APPEND, read here. Not in the Redis under test, so no fault touches it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.touch()
-
-    def entries(self) -> list[Entry]:
-        lines = [line.split() for line in self.path.read_text().splitlines()]
-        return [Entry(job, int(attempt), int(pid), event) for job, attempt, pid, event in lines]
-
-    def starts(self, job: str) -> list[Entry]:
-        return [entry for entry in self.entries() if entry.job == job and entry.event == "start"]
-
-    def counts(self, event: str) -> Counter[str]:
-        return Counter(entry.job for entry in self.entries() if entry.event == event)
 
 
 class WorkerProcess:

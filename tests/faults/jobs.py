@@ -12,13 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from heavylift import Context, handler
-
-
-def note(ledger: str, ctx: Context, event: str) -> None:
-    """One line, in one write: `job attempt pid event`."""
-    line = f"{ctx.job.id} {ctx.attempt} {os.getpid()} {event}\n"
-    with open(ledger, "a", buffering=1) as book:
-        book.write(line)
+from tests.faults.ledger import note
 
 
 @handler(queue="light", retries=2)

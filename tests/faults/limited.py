@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from heavylift import Context, handler
-from tests.faults.jobs import note
+from tests.faults.ledger import note
 
 
 @handler(queue="visits", key=lambda host: host, concurrency=2, group_concurrency=7)

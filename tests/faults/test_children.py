@@ -12,7 +12,8 @@ import pytest
 
 from heavylift import Client, JobFailed
 from tests.faults import jobs
-from tests.faults.harness import Ledger, WorkerProcess
+from tests.faults.harness import WorkerProcess
+from tests.faults.ledger import Ledger
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.fault

@@ -13,7 +13,8 @@ import pytest
 
 from heavylift import Client, Job
 from tests.faults import limited
-from tests.faults.harness import Ledger, WorkerProcess
+from tests.faults.harness import WorkerProcess
+from tests.faults.ledger import Ledger
 from tests.servers import Server
 from tests.waiting import wait_until
 
@@ -71,7 +72,7 @@ class Book:
         os.kill(pid, signal.SIGSTOP)
         wait_until("it is stopped", lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
         with self.ledger.path.open("a") as book:
-            book.write(f"- 0 {pid} killed\n")
+            book.write(f"- 0 {pid} killed 0\n")
         os.kill(pid, signal.SIGKILL)
 
     def _read(self) -> tuple[dict[str, int], Counter[str]]:

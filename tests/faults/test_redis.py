@@ -9,7 +9,8 @@ import pytest
 
 from heavylift import Client
 from tests.faults import jobs
-from tests.faults.harness import Ledger, WorkerProcess
+from tests.faults.harness import WorkerProcess
+from tests.faults.ledger import Ledger
 from tests.servers import Server
 from tests.waiting import wait_until
 

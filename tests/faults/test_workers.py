@@ -11,7 +11,8 @@ import pytest
 
 from heavylift import Client
 from tests.faults import jobs
-from tests.faults.harness import LOCK, SWEEP, Ledger, WorkerProcess
+from tests.faults.harness import LOCK, SWEEP, WorkerProcess
+from tests.faults.ledger import Ledger
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.fault
