@@ -42,6 +42,20 @@ def refuses() -> None:
 
 
 @handler(queue="light")
+async def gathers(ctx: Context) -> list[str]:
+    return [parent.result if parent.completed else parent.state for parent in await ctx.parents]
+
+
+@handler(queue="light")
+async def pays(ctx: Context, order: str) -> bool:
+    """Whether it was this run that paid."""
+    async with ctx.once(f"pay:{order}", str) as step:
+        if step.first:
+            step.result = "receipt"
+    return step.first
+
+
+@handler(queue="light")
 async def waits(ctx: Context) -> None:
     ctx.progress(0.5, message="waiting")
     await asyncio.sleep(60)
