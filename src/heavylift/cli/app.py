@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from heavylift.cli import (
+    acl,
     cancel,
     enqueue,
     failed,
@@ -79,6 +80,7 @@ def build() -> typer.Typer:
         limit,
         handlers,
         settings,
+        acl,
         init,
     ):
         module.register(app)

@@ -11,6 +11,7 @@ from heavylift.store.async_link import AsyncLink
 from heavylift.store.call import Arg, Call
 from heavylift.store.exchange import Exchange, Node, raise_if_lost
 from heavylift.store.refusals import Refusal, explain
+from heavylift.store.rights import Rights
 from heavylift.store.slots import Slots
 from heavylift.store.target import Target
 
@@ -37,7 +38,7 @@ class AsyncConnection:
     async def round_trip(self, calls: Sequence[Call[Any]]) -> list[Any]:
         """As `Connection.round_trip`."""
         async with self._turn:
-            exchange = Exchange(calls, self._slots, self._patience)
+            exchange = Exchange(calls, self._slots, self._patience, self._rights)
             while exchange.open:
                 if exchange.pause:
                     await asyncio.sleep(exchange.pause)
@@ -92,6 +93,9 @@ class AsyncConnection:
                 raise lost
             self._slots.forget(node)
             exchange.fail(node, lost)
+
+    def _rights(self, node: Node) -> Rights:
+        return self._link(node).rights
 
     def _link(self, node: Node) -> AsyncLink:
         if (link := self._links.get(node)) is None:

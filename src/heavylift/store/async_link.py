@@ -10,6 +10,7 @@ from heavylift.errors import Unavailable
 from heavylift.store.call import Arg
 from heavylift.store.link import NOT_YET, pack, reader
 from heavylift.store.refusals import Refusal
+from heavylift.store.rights import Rights
 from heavylift.store.target import Target
 
 _READ = 1 << 16
@@ -20,6 +21,7 @@ class AsyncLink:
 
     def __init__(self, target: Target, name: str) -> None:
         self.target = target
+        self.rights = Rights()
         self._name = name
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._reader = reader()

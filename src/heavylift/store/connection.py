@@ -15,6 +15,7 @@ from heavylift.store.call import Arg, Call
 from heavylift.store.exchange import Exchange, Node, raise_if_lost
 from heavylift.store.link import Link
 from heavylift.store.refusals import Refusal, explain
+from heavylift.store.rights import Rights
 from heavylift.store.slots import Slots
 from heavylift.store.target import Target
 
@@ -51,7 +52,7 @@ class Connection:
                 (In a Cluster one node's failure is an `Unavailable` in the place of each of its calls.)
             PermissionMissing: the credentials are refused.
         """
-        exchange = Exchange(calls, self._slots, self._patience)
+        exchange = Exchange(calls, self._slots, self._patience, self._rights)
         while exchange.open:
             if exchange.pause:
                 time.sleep(exchange.pause)
@@ -127,6 +128,9 @@ class Connection:
                 except StoreError as error:
                     failed[node] = error
         return failed
+
+    def _rights(self, node: Node) -> Rights:
+        return self._link(node).rights
 
     def _link(self, node: Node) -> Link:
         if (link := self._links.get(node)) is None:

@@ -7,12 +7,13 @@ None of these replies comes after a call has run, so resending is always safe.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from heavylift.errors import StoreError
 from heavylift.store.call import Arg, Call, Confirm, Confirmed
 from heavylift.store.refusals import GONE, LATER, Refusal, explain
+from heavylift.store.rights import Rights
 from heavylift.store.slots import Slots
 from heavylift.store.target import Address
 
@@ -26,8 +27,21 @@ FOLLOW = 16
 _NOT_OURS = -1
 
 
+def _anything(node: Node) -> Rights:
+    """For those who do not ask."""
+    rights = Rights()
+    rights.everything = True
+    return rights
+
+
 class Exchange:
     """One round trip of `calls`. Ask `sends`, send, `feed` the replies; again while `open`; then read `results`.
+
+    Args:
+        calls: what is to be sent.
+        slots: of a Cluster.
+        patience: seconds that may be waited for a slot on its way.
+        rights: what is known of the user's on the connection to a node.
 
     Attributes:
         results: in the order of the calls: the parsed answer, or the error this call was refused with.
@@ -35,10 +49,18 @@ class Exchange:
         gone: nodes that said they cannot serve; connect to them anew.
     """
 
-    def __init__(self, calls: Sequence[Call[Any]], slots: Slots | None = None, patience: float = 2.0) -> None:
+    def __init__(
+        self,
+        calls: Sequence[Call[Any]],
+        slots: Slots | None = None,
+        patience: float = 2.0,
+        rights: Callable[[Node], Rights] = _anything,
+    ) -> None:
         self._calls = calls
         self._slots = slots
         self._patience = patience
+        self._rights = rights
+        self._unsure: dict[Node, list[int]] = {}
         self._todo: list[int] = list(range(len(calls)))
         self._asking: dict[int, Node] = {}
         self._load: set[int] = set()
@@ -58,13 +80,28 @@ class Exchange:
         """The commands to be sent now, per node."""
         sends: dict[Node, list[Sequence[Arg]]] = {}
         self._sent = {}
+        self._unsure = {}
         loaded: set[tuple[Node, str]] = set()
+        later: list[int] = []
         for index in self._todo:
             call = self._calls[index]
-            asked = self._asking.pop(index, None)
+            asked = self._asking.get(index)
             node = asked or (self._slots.node(call.keys[0]) if self._slots else None)
+            script, rights = call.script, self._rights(node)
+            if not rights.known(call):
+                later.append(index)
+                if node not in sends:
+                    self._unsure[node] = []
+                    sends[node] = rights.question(call)
+                    self._sent[node] = [_NOT_OURS, _NOT_OURS]
+                if node in self._unsure:
+                    self._unsure[node].append(index)
+                continue
+            if refused := rights.refusal(call):
+                self.results[index] = refused
+                continue
+            self._asking.pop(index, None)
             commands, sent = sends.setdefault(node, []), self._sent.setdefault(node, [])
-            script = call.script
             if index in self._load and script and (node, script.sha) not in loaded:
                 loaded.add((node, script.sha))
                 commands.append(("SCRIPT", "LOAD", script.source))
@@ -75,7 +112,7 @@ class Exchange:
             commands.append(call.command)
             sent.append(index)
         self._confirm_at_the_end(sends)
-        self._todo = []
+        self._todo = later
         self.pause = 0.0
         return sends
 
@@ -95,6 +132,8 @@ class Exchange:
     def feed(self, node: Node, replies: Sequence[Any]) -> None:
         """Take a node's replies to what `sends` gave it."""
         sent = self._sent[node]
+        if node in self._unsure:
+            self._rights(node).answer(*replies[:2])
         kept = self._kept(node, replies[len(sent) :])
         for index, reply in zip(sent, replies[: len(sent)], strict=True):
             if index == _NOT_OURS:
@@ -118,9 +157,10 @@ class Exchange:
 
     def fail(self, node: Node, error: StoreError) -> None:
         """The node could not be asked, or did not answer."""
-        for index in self._sent[node]:
+        for index in (*self._sent[node], *self._unsure.get(node, ())):
             if index != _NOT_OURS:
                 self.results[index] = error
+        self._todo = [index for index in self._todo if self.results[index] is not error]
 
     def _refused(self, node: Node, index: int, refusal: Refusal) -> None:
         code = refusal.code
@@ -143,7 +183,14 @@ class Exchange:
         else:
             if code in GONE:
                 self.gone.add(node)
-            self.results[index] = explain(refusal)
+            self.results[index] = _explained(self._calls[index], refusal)
+
+
+def _explained(call: Call[Any], refusal: Refusal) -> StoreError:
+    """As `explain`; Redis names a command that is not permitted, but no key."""
+    if refusal.code == "NOPERM":
+        refusal = Refusal(f"NOPERM {call.command[0]!s} {' '.join(call.keys)}: {str(refusal).partition(' ')[2]}")
+    return explain(refusal)
 
 
 def _parsed(call: Call[Any], reply: Any) -> Any:

@@ -15,6 +15,7 @@ import hiredis
 from heavylift.errors import Unavailable
 from heavylift.store.call import Arg
 from heavylift.store.refusals import Refusal
+from heavylift.store.rights import Rights
 from heavylift.store.target import Target
 
 _READ = 1 << 16
@@ -42,6 +43,7 @@ class Link:
 
     def __init__(self, target: Target, name: str) -> None:
         self.target = target
+        self.rights = Rights()
         self._name = name
         self._dialled: Any = None
         self._socket: socket.socket | None = None

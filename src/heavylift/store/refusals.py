@@ -31,7 +31,7 @@ def explain(refusal: Refusal) -> StoreError:
     if code in LATER:
         return Busy(said)
     if code in ("NOPERM", "NOAUTH", "WRONGPASS"):
-        return PermissionMissing(said)
+        return PermissionMissing(f"{said} (`heavylift acl` prints the rights that each role needs)")
     if code == "MISCONF":
         return StoreError(f"Redis cannot save to disk and refuses every write until it can: {said}")
     if "unknown command" in said.lower():

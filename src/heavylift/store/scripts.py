@@ -27,6 +27,7 @@ from importlib.resources.abc import Traversable
 from heavylift.states import as_lua
 from heavylift.store.call import Arg, Script
 from heavylift.store.keys import Common, Keys
+from heavylift.store.needs import word_for
 
 STATES = "states"
 """An include that is no file: the sets of states, from the table."""
@@ -63,12 +64,12 @@ class Verb:
     def bind(
         self, keys: Keys | Common, args: dict[str, Arg], rest: Sequence[Arg]
     ) -> tuple[tuple[str, ...], tuple[Arg, ...]]:
-        """The declared keys and the raw EVALSHA command for one call of the verb."""
+        """The declared keys and the raw command for one call of the verb."""
         names = tuple(_key(keys, name, args.get(source)) for name, source in self.keys)
         if len(args) != len(self.args) or (rest and not self.rest):
             raise ScriptShape(self.script.verb, f"takes {self.args}, was given {tuple(args)} and {len(rest)} more")
         given = tuple(args[name] for name in self.args)
-        return names, ("EVALSHA", self.script.sha, len(names), *names, *given, *rest)
+        return names, (word_for(self.script.source), self.script.sha, len(names), *names, *given, *rest)
 
 
 def _key(keys: Keys | Common, name: str, made_from: Arg | None) -> str:
