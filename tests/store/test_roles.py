@@ -127,7 +127,7 @@ ENQUEUE = JOBS.enqueue("q", [NewJob("a", b"{}", "h")], "n")
 BEYOND = {
     "producer": [CLAIM, SETTLE, JOBS.cancel("q", "a"), JOBS.remove("q", "a"), JOBS.workers()],
     "reader": [ENQUEUE, CLAIM, SETTLE, JOBS.cancel("q", "a"), JOBS.pause("q"), JOBS.register_queue("r")],
-    "worker": [ENQUEUE, JOBS.replay("q", ["a"], "n"), JOBS.revive("q", ["a"]), JOBS.workers()],
+    "worker": [JOBS.replay("q", ["a"], "n"), JOBS.revive("q", ["a"]), JOBS.workers()],
     "operator": [CLAIM, SETTLE],
 }
 

@@ -34,7 +34,7 @@ class Role:
     reads_only: bool = False
 
 
-_LOOKS = ("counts", "letters", "page", "why")
+_LOOKS = ("counts", "letters", "page", "schedules", "why")
 _READS = {
     "HGETALL": ("job", "meta", "worker", "once"),
     "HMGET": ("job",),
@@ -52,10 +52,22 @@ ROLES = {
         {"SADD": ("queues",), "SMEMBERS": ("queues",), "HMGET": ("job",), "HGETALL": ("job",), "ZRANGE": ("pending",)},
     ),
     "worker": Role(
-        "claims, runs and settles",
+        "claims, runs and settles; fires schedules",
         (
-            *("claim", "counts", "deliver", "extend", "handover", "limit", "link", "once_begin", "once_done"),
+            *(
+                "claim",
+                "counts",
+                "deliver",
+                "enqueue",
+                "extend",
+                "handover",
+                "limit",
+                "link",
+                "once_begin",
+                "once_done",
+            ),
             *("once_forget", "pass_on", "progress", "seen", "settle", "sweep", "takeover", "tend"),
+            *("schedule", "schedule_pass", "schedules", "unschedule"),
         ),
         {
             "SADD": ("queues",),
@@ -72,11 +84,12 @@ ROLES = {
     ),
     "reader": Role("looks: status, jobs, dead letters, a dashboard", _LOOKS, _READS, reads_only=True),
     "operator": Role(
-        "looks, pauses, limits, cancels, moves, replays and purges",
+        "looks, pauses, limits, schedules, cancels, moves, replays and purges",
         (
             *_LOOKS,
             *("cancel", "discard", "flow", "limit", "once_done", "once_forget", "order", "priority", "promote"),
             *("remove", "replay", "reschedule", "resume", "revive"),
+            *("schedule", "schedule_pause", "unschedule"),
         ),
         {**_READS, "HSET": ("meta",), "SADD": ("queues",)},
     ),
