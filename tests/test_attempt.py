@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -15,6 +17,7 @@ from heavylift.context import Context, Silent
 from heavylift.errors import Reject, Retry, Stop, StopReason
 from heavylift.handler import Handler, handler
 from heavylift.job import Counters, Envelope
+from heavylift.middleware import Middleware
 from heavylift.outcome import (
     Cancelled,
     Completed,
@@ -149,3 +152,63 @@ def test_a_result_above_the_limit_is_a_failure_that_no_retry_mends() -> None:
 def test_every_reason_has_an_outcome_forced_or_not() -> None:
     for reason, forced in itertools.product(REASONS, (False, True)):
         assert stopped(reason, 2.0, forced=forced) is not None
+
+
+# --- middleware ----------------------------------------------------------------------------------------------
+
+
+class Around(Middleware):
+    """Raises where it is told to, or keeps what the handler raises to itself."""
+
+    def __init__(self, before: BaseException | None = None, after: BaseException | None = None, deaf: bool = False):
+        self.before, self.after, self.deaf = before, after, deaf
+
+    @contextmanager
+    def call(self, ctx: Context) -> Iterator[None]:
+        if self.before:
+            raise self.before
+        try:
+            yield
+        except ValueError:
+            if not self.deaf:
+                raise
+        if self.after:
+            raise self.after
+
+
+def _within(middleware: Middleware, is_async: bool, error: BaseException | None = None) -> Any:
+    called: list[int] = []
+
+    def plain(n: int) -> str:
+        called.append(n)
+        if error:
+            raise error
+        return "done"
+
+    async def on_loop(n: int) -> str:
+        return plain(n)
+
+    on_loop.__name__ = "plain"
+    fn = handler(on_loop if is_async else plain)
+    prepared = prepare(start("plain", n=1), Registry([fn]))
+    assert isinstance(prepared, Prepared)
+    if is_async:
+        return asyncio.run(run_async(prepared, Asked(), 100, [middleware])), called
+    return run(prepared, Asked(), 100, [middleware]), called
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_what_middleware_raises_around_the_call_the_attempt_has_raised(is_async: bool) -> None:
+    outcome, called = _within(Around(before=OSError("no session")), is_async)
+    assert (outcome.error.message, outcome.retryable, called) == ("no session", True, [])
+    outcome, called = _within(Around(after=OSError("no commit")), is_async)
+    assert (outcome.error.message, called) == ("no commit", [1])
+    assert _within(Around(before=Reject("closed")), is_async)[0] == Rejected("closed")
+    assert _within(Around(after=Retry(after=7, message="later")), is_async)[0] == RetryAsked(7, "later")
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_middleware_sees_what_the_handler_raises_and_may_swallow_it(is_async: bool) -> None:
+    assert _within(Around(), is_async, ValueError("x"))[0].error.type == "ValueError"
+    assert _within(Around(deaf=True), is_async, ValueError("x"))[0] == Completed(b"null")
+    assert _within(Around(), is_async)[0] == Completed(b'"done"')

@@ -14,6 +14,7 @@ import pytest
 
 from heavylift.client import Client
 from heavylift.handler import Handler
+from heavylift.middleware import Middleware
 from heavylift.registry import Registry
 from heavylift.settings import Settings
 from heavylift.worker.worker import Worker
@@ -29,8 +30,9 @@ LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 class Page:
     """A page's examples, run in one namespace; handlers they declare are served as soon as they are declared.
 
-    Examples that declare handlers are also written to a module, which the processes of the cpu lane import: such an
-    example holds declarations and nothing else, and needs no other kind of example before it.
+    Middleware that they declare is around those. Examples that declare handlers are also written to a module, which the
+    processes of the cpu lane import: such an example holds declarations and nothing else, and needs no other kind of
+    example before it.
     """
 
     def __init__(self, server: Server, root: Path) -> None:
@@ -52,8 +54,17 @@ class Page:
         self._stop_worker()
         (self.root / f"{self.module}.py").write_text(self.declarations)
         registry = Registry(value for value in self.names.values() if isinstance(value, Handler))
-        settings = Settings.load(env={}, redis_url=self.server.url, root=str(self.root), lock=5.0, slots=1)
-        self.worker = Worker(settings, registry, modules=[self.module])
+        around = [name for name, value in self.names.items() if _is_middleware(value)]
+        settings = Settings.load(
+            env={},
+            redis_url=self.server.url,
+            root=str(self.root),
+            lock=5.0,
+            slots=1,
+            middleware=tuple(f"{self.module}:{name}" for name in around),
+        )
+        here = [self.names[name]() for name in around]
+        self.worker = Worker(settings, registry, modules=[self.module], middleware=here)
         self.worker.start()
 
     def _stop_worker(self) -> None:
@@ -65,6 +76,10 @@ class Page:
         for value in self.names.values():
             if isinstance(value, Client):
                 value.close()
+
+
+def _is_middleware(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, Middleware) and value.__module__.startswith("examples_")
 
 
 @pytest.fixture

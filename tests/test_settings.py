@@ -160,6 +160,18 @@ def test_whatever_the_environment_says_is_taken_or_refused(name: str, text: str)
         pass
 
 
+def test_middleware_is_named_in_the_environment_and_in_the_file(tmp_path: Path) -> None:
+    (tmp_path / "heavylift.toml").write_text('middleware = ["a.b:C"]')
+    assert Settings.load({}, root=tmp_path).middleware == ("a.b:C",)
+    assert Settings.load({"HEAVYLIFT_MIDDLEWARE": "x:Y, z:W"}, root=tmp_path).middleware == ("x:Y", "z:W")
+    with pytest.raises(InvalidArgument, match="module:Name"):
+        Settings.load({"HEAVYLIFT_MIDDLEWARE": "x.Y"}, root=tmp_path)
+    for wrong in ('"a:B"', "[1]", '["a"]'):
+        (tmp_path / "heavylift.toml").write_text(f"middleware = {wrong}")
+        with pytest.raises(InvalidArgument, match="module:Name"):
+            Settings.load({}, root=tmp_path)
+
+
 # --- the project's root ----------------------------------------------------------------------------------
 
 

@@ -30,6 +30,7 @@ _HOMES = {
     "JobCancelled": "errors",
     "JobFailed": "errors",
     "JobSpec": "job",
+    "Middleware": "middleware",
     "Limit": "limits",
     "NotDurable": "errors",
     "Progress": "job",

@@ -26,6 +26,7 @@ from heavylift.job import Progress as Progress
 from heavylift.limits import Limit as Limit
 from heavylift.limits import QueueLimits as QueueLimits
 from heavylift.limits import Rate as Rate
+from heavylift.middleware import Middleware as Middleware
 from heavylift.options import Backoff as Backoff
 from heavylift.redaction import Secret as Secret
 from heavylift.schedule import Schedule as Schedule

@@ -6,7 +6,7 @@ one `run_async`; they are the same steps with one `await` between them:
 1. `prepare` reads the envelope and finds the handler,
 2. the stored arguments are checked against the handler's signature,
 3. what the handler wants to have loaded is loaded, if this process does not have it yet,
-4. the handler is called,
+4. the handler is called, within what middleware puts around it,
 5. what it returned is encoded where it ran, within the size limit; or what it raised is turned into plain data.
 
 The one thing that may come out of `run` is a `Stop` that arrived before or after the handler's own lines, while the
@@ -15,7 +15,10 @@ arguments were read or the outcome made. Who raises stops into running code catc
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import copy_context
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -26,6 +29,7 @@ from heavylift.errorinfo import MESSAGE_LIMIT, cut, error_info
 from heavylift.errors import EffectHeld, InDoubt, InvalidJob, InvalidResult, Reject, Retry, StopReason
 from heavylift.handler import Handler
 from heavylift.job import Counters, Envelope, Progress
+from heavylift.middleware import Middleware, within, within_async
 from heavylift.outcome import (
     Cancelled,
     Completed,
@@ -58,6 +62,7 @@ class Start(msgspec.Struct, frozen=True):
         grace: seconds between asking it to stop and ending it.
         checkpoint: last state saved by an earlier attempt, JSON.
         memory: bytes it may take; None for any number.
+        carrier: the job's, as the worker's middleware left it; None for the envelope's.
     """
 
     id: str
@@ -69,6 +74,7 @@ class Start(msgspec.Struct, frozen=True):
     grace: float = 5.0
     checkpoint: bytes | None = None
     memory: int | None = None
+    carrier: dict[str, str] | None = None
 
 
 class Handlers(Protocol):
@@ -110,7 +116,11 @@ FREELY: AbstractContextManager[object] = nullcontext()
 
 
 def run(
-    prepared: Prepared, reporter: Reporter, max_result: int, confined: AbstractContextManager[object] = FREELY
+    prepared: Prepared,
+    reporter: Reporter,
+    max_result: int,
+    middleware: Sequence[Middleware] = (),
+    confined: AbstractContextManager[object] = FREELY,
 ) -> Outcome:
     """Call a plain handler.
 
@@ -118,18 +128,24 @@ def run(
         prepared: what to run.
         reporter: where its context reports to; `began` is called just before the handler is.
         max_result: largest encoded result in bytes.
-        confined: the handler runs within; what it came to is made of its exception outside.
+        middleware: what it is called within, the outermost first.
+        confined: all that runs within; what it came to is made of its exception outside.
     """
-    call = _bind(prepared, reporter)
-    if isinstance(call, Invalid):
-        return call
+    bound = _bind(prepared, reporter, bool(middleware))
+    if isinstance(bound, Invalid):
+        return bound
     if (failed := _set_up(prepared, reporter)) is not None:
         return failed
-    context, args, kwargs = call
+    context, args, kwargs = bound
+    function = prepared.handler.function
     reporter.began()
     try:
         with confined:
-            result = encode_result(prepared.handler.function(*args, **kwargs), max_result)
+            if context is None or not middleware:
+                result = encode_result(function(*args, **kwargs), max_result)
+            else:
+                call = partial(_result, function, args, kwargs, max_result)
+                result = copy_context().run(within, middleware, context, call)
         return Completed(result)
     except BaseException as raised:
         return outcome_of(raised, prepared, reporter)
@@ -138,15 +154,21 @@ def run(
             context.close()
 
 
-async def run_async(prepared: Prepared, reporter: Reporter, max_result: int) -> Outcome:
+async def run_async(
+    prepared: Prepared, reporter: Reporter, max_result: int, middleware: Sequence[Middleware] = ()
+) -> Outcome:
     """Call an async handler; as `run`. A cancellation that nobody asked for is a failure of the handler."""
-    call = _bind(prepared, reporter)
-    if isinstance(call, Invalid):
-        return call
-    context, args, kwargs = call
+    bound = _bind(prepared, reporter, bool(middleware))
+    if isinstance(bound, Invalid):
+        return bound
+    context, args, kwargs = bound
+    function = prepared.handler.function
     reporter.began()
     try:
-        return Completed(encode_result(await prepared.handler.function(*args, **kwargs), max_result))
+        if context is None or not middleware:
+            return Completed(encode_result(await function(*args, **kwargs), max_result))
+        call = partial(_result_async, function, args, kwargs, max_result)
+        return Completed(await within_async(middleware, context, call))
     except BaseException as raised:
         return outcome_of(raised, prepared, reporter)
     finally:
@@ -154,10 +176,19 @@ async def run_async(prepared: Prepared, reporter: Reporter, max_result: int) -> 
             context.close()
 
 
-_Call = tuple[Context | None, tuple[Any, ...], dict[str, Any]]
+def _result(function: Any, args: Any, kwargs: Any, max_result: int) -> bytes:
+    return encode_result(function(*args, **kwargs), max_result)
 
 
-def _bind(prepared: Prepared, reporter: Reporter) -> _Call | Invalid:
+async def _result_async(function: Any, args: Any, kwargs: Any, max_result: int) -> bytes:
+    return encode_result(await function(*args, **kwargs), max_result)
+
+
+_Bound = tuple[Context | None, tuple[Any, ...], dict[str, Any]]
+
+
+def _bind(prepared: Prepared, reporter: Reporter, wanted: bool) -> _Bound | Invalid:
+    """The arguments, and the context if the handler takes one or it is `wanted` anyway."""
     handler = prepared.handler
     try:
         args, kwargs = handler.arguments.decode(prepared.envelope.args)
@@ -166,7 +197,7 @@ def _bind(prepared: Prepared, reporter: Reporter) -> _Call | Invalid:
     except Exception as broken:  # a validator of the user's own
         return Invalid(f"the arguments could not be checked: {error_info(broken, prepared.hush).message}")
     if not handler.wants_context:
-        return None, args, kwargs
+        return (_context(prepared, reporter) if wanted else None), args, kwargs
     context = _context(prepared, reporter)
     return context, (context, *args), kwargs
 
@@ -187,10 +218,21 @@ def _set_up(prepared: Prepared, reporter: Reporter) -> Outcome | None:
 
 def _context(prepared: Prepared, reporter: Reporter) -> Context:
     start, envelope = prepared.start, prepared.envelope
-    info = JobInfo(
-        start.id, start.queue, envelope.handler, envelope.tags, envelope.correlation_id, envelope.enqueued_at / 1000
-    )
+    info = job_info(start.id, start.queue, envelope, start.carrier)
     return Context(info, start.counters.starts, start.checkpoint, reporter, Parents(reporter, envelope.after))
+
+
+def job_info(id: str, queue: str, envelope: Envelope, carrier: dict[str, str] | None = None) -> JobInfo:
+    """What middleware and handler may know of a job; with another carrier than it came with, if one is given."""
+    return JobInfo(
+        id,
+        queue,
+        envelope.handler,
+        envelope.tags,
+        envelope.correlation_id,
+        envelope.enqueued_at / 1000,
+        (envelope.carrier if carrier is None else carrier) or {},
+    )
 
 
 # --- what was raised, as an outcome --------------------------------------------------------------------------

@@ -86,7 +86,14 @@ def encode_args(spec: JobSpec[Any]) -> bytes:
         raise blame(wrong, redacted(spec.args, spec.options.secret), spec.handler) from None
 
 
-def seal(spec: JobSpec[Any], options: JobOptions, *, limit: int, enqueued_at: int | None = None) -> bytes:
+def seal(
+    spec: JobSpec[Any],
+    options: JobOptions,
+    *,
+    limit: int,
+    enqueued_at: int | None = None,
+    carrier: dict[str, str] | None = None,
+) -> bytes:
     """The envelope of a request, ready to be stored.
 
     Args:
@@ -94,6 +101,7 @@ def seal(spec: JobSpec[Any], options: JobOptions, *, limit: int, enqueued_at: in
         options: its options, with those of `enqueue` merged in, checked.
         limit: the largest size of the arguments in bytes.
         enqueued_at: ms since 1970; now if not given.
+        carrier: what middleware sends along.
 
     Raises:
         InvalidJob: the arguments are not JSON.
@@ -118,6 +126,7 @@ def seal(spec: JobSpec[Any], options: JobOptions, *, limit: int, enqueued_at: in
             secret=options.secret,
             flow=options.flow,
             after=len(options.after),
+            carrier=carrier or None,
         )
     )
 

@@ -120,6 +120,7 @@ class JobInfo(msgspec.Struct, frozen=True):
 
     Attributes:
         enqueued_at: seconds since 1970, by the producer's clock; for the job of a schedule, its tick.
+        carrier: what middleware sent along.
     """
 
     id: str = "job"
@@ -128,6 +129,7 @@ class JobInfo(msgspec.Struct, frozen=True):
     tags: tuple[str, ...] = ()
     correlation_id: str | None = None
     enqueued_at: float = 0.0
+    carrier: dict[str, str] = {}
 
 
 class Context:

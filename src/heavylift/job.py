@@ -85,6 +85,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     secret: tuple[str, ...] = ()
     flow: str | None = None
     after: int = 0
+    carrier: dict[str, str] | None = None
     v: int = 1
 
 

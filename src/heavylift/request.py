@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
+
+import msgspec
 
 from heavylift.codec import encode_args, seal, stamped
 from heavylift.duration import seconds
 from heavylift.errors import InvalidArgument, InvalidJob
 from heavylift.job import JobSpec, new_id
+from heavylift.middleware import Enqueuing, check_carrier
 from heavylift.options import ID, Backoff, Durable, JobOptions, JobRef, OnParentFailure, check_options
 from heavylift.store.jobs import NewJob
 from heavylift.unique import Unique
@@ -80,6 +83,9 @@ NAMES = tuple(EnqueueOptions.__annotations__)
 
 NOTHING = JobOptions()
 
+Announce: TypeAlias = Callable[[Enqueuing], None]
+"""Tells middleware of a job that is about to be enqueued; it may fill its carrier."""
+
 
 class Requests:
     """Makes storable jobs of requests.
@@ -92,12 +98,15 @@ class Requests:
         self._limit = limit
         self._last: tuple[JobOptions, JobOptions, JobOptions] = (NOTHING, NOTHING, NOTHING)
 
-    def make(self, spec: JobSpec[Any], over: JobOptions = NOTHING) -> tuple[str, NewJob]:
+    def make(
+        self, spec: JobSpec[Any], over: JobOptions = NOTHING, announce: Announce | None = None
+    ) -> tuple[str, NewJob]:
         """The queue a request goes to, and the job as it is stored.
 
         Args:
             spec: the request.
             over: what was said with `enqueue`, from `said`.
+            announce: who is to know of it.
 
         Raises:
             InvalidArgument: an option will not do; `InvalidJob`, `PayloadTooLarge`: its arguments.
@@ -105,9 +114,12 @@ class Requests:
         if not isinstance(spec, JobSpec):
             raise InvalidJob("job", spec, "give what handler.job(...) returns, or a JobSpec")
         options = self.merged(spec.options, over)
-        envelope = seal(spec, options, limit=self._limit)
         queue = options.queue or spec.queue
         id = options.id or new_id()
+        carrier = None
+        if announce is not None:
+            options, carrier = _announced(announce, Enqueuing(id, queue, spec.handler, options.tags), options)
+        envelope = seal(spec, options, limit=self._limit, carrier=carrier)
         if options is NOTHING:
             return queue, NewJob(id, envelope, spec.handler)
         return queue, NewJob(
@@ -200,6 +212,17 @@ def _parents(given: Any) -> tuple[JobRef | str, ...]:
         if not ID.fullmatch(name if isinstance(name, str) else name.id):
             raise InvalidArgument("after", value, "give a list of jobs from enqueue, or of their ids")
     return tuple(dict.fromkeys(named))
+
+
+def _announced(announce: Announce, job: Enqueuing, options: JobOptions) -> tuple[JobOptions, dict[str, str]]:
+    """The options and the carrier that middleware has made of a job's."""
+    job.correlation_id = options.correlation_id
+    announce(job)
+    check_carrier(job.carrier)
+    if job.correlation_id != options.correlation_id:
+        _check_correlation(job.correlation_id)
+        options = msgspec.structs.replace(options, correlation_id=job.correlation_id)
+    return options, job.carrier
 
 
 def _check_correlation(value: object) -> None:

@@ -7,6 +7,7 @@ project's root, else from the default below. *Not said* is None everywhere on th
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -20,6 +21,8 @@ FOLDER = ".heavylift"
 """The folder that marks a project's root and holds the embedded server's files."""
 
 KIB, MIB = 1024, 1024 * 1024
+
+MIDDLEWARE = re.compile(r"[\w.]+:\w+")
 
 
 def project_root(start: Path | None = None) -> Path:
@@ -62,6 +65,7 @@ class Settings:
         keep_completed_count, keep_failed_count: how many of them a queue keeps at most.
         max_payload, max_result: encoded size limits of arguments and results.
         durable: when `enqueue` returns unless its job says otherwise: `fast`, `fsync` or `replicated`.
+        middleware: `module:Name` of each `Middleware`, the outermost first. In the environment with commas between.
         connect_timeout, command_timeout: of every Redis connection.
     """
 
@@ -89,6 +93,7 @@ class Settings:
     max_payload: int = 256 * KIB
     max_result: int = 256 * KIB
     durable: str = "fast"
+    middleware: tuple[str, ...] = ()
     connect_timeout: float = 5.0
     command_timeout: float = 10.0
 
@@ -102,6 +107,9 @@ class Settings:
             raise InvalidArgument("heartbeat", self.heartbeat, f"give at most half of lock ({self.lock:g} s)")
         if self.durable not in DURABLE:
             raise InvalidArgument("durable", self.durable, 'give "fast", "fsync" or "replicated"')
+        for name in self.middleware:
+            if not isinstance(name, str) or not MIDDLEWARE.fullmatch(name):
+                raise InvalidArgument("middleware", name, 'give "module:Name"')
         if not self.prefix or not set(self.prefix).isdisjoint("{}* \n"):
             raise InvalidArgument("prefix", self.prefix, "use letters, digits and _ . : -")
 
@@ -161,6 +169,7 @@ _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "str | None": ((str, type(None)), "a string"),
     "Path": ((Path,), "a path"),
     "tuple[Path, ...]": ((tuple,), "a tuple of paths"),
+    "tuple[str, ...]": ((tuple,), "a tuple of strings"),
 }
 """What a setting of a type may be given, by the type as it is written above."""
 
@@ -195,6 +204,11 @@ def _from_file(path: Path) -> dict[str, Any]:
         if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
             raise InvalidArgument("allowed_roots", entries, "give a list of paths")
         table["allowed_roots"] = tuple((path.parent / entry).resolve() for entry in entries)
+    if "middleware" in table:
+        entries = table["middleware"]
+        if not isinstance(entries, list):
+            raise InvalidArgument("middleware", entries, 'give a list of "module:Name"')
+        table["middleware"] = tuple(entries)
     return table
 
 
@@ -206,6 +220,8 @@ def _parse(name: str, kind: str, text: str, where: str) -> Any:
             return int(text)
         if kind == "float":
             return float(text)
+        if kind == "tuple[str, ...]":
+            return tuple(part.strip() for part in text.split(",") if part.strip())
         if kind.startswith("tuple"):
             return tuple(Path(part).resolve() for part in text.split(os.pathsep) if part)
         return text

@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 
-from heavylift import Client, Context, Reject, handler
+from heavylift import Client, Context, Middleware, Reject, handler
 
 ran: list[str] = []
+
+
+class Calls(Middleware):
+    """Notes which handlers are called within it."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def call(self, ctx: Context) -> AbstractContextManager[object]:
+        self.calls.append(ctx.job.handler)
+        return nullcontext()
+
+
+seen = Calls()
 
 
 @handler(queue="mail", retries=2, backoff=[60.0, 120.0])

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from heavylift import AsyncClient, Client, InvalidJob, JobFailed, JobSpec, State
+from heavylift import AsyncClient, Client, Context, InvalidJob, JobFailed, JobSpec, Middleware, Settings, State
+from heavylift.decide import Settlement
 from heavylift.errors import InvalidArgument
-from heavylift.outcome import Completed, Invalid, Raised, Rejected, UnknownHandler
+from heavylift.middleware import Attempt, Enqueuing
+from heavylift.outcome import Completed, Invalid, Outcome, Raised, Rejected, UnknownHandler
 from heavylift.testing import Drained, Harness
 from tests.testing import handlers
 from tests.testing.handlers import plain_async, refuse, resume, send, welcome, which_process
@@ -271,3 +276,48 @@ def test_nothing_is_left_of_a_test(url: str) -> None:
     connection = Connection(Target.from_url(url), name="test")
     assert connection.command("DBSIZE") == 0
     connection.close()
+
+
+# --- middleware ----------------------------------------------------------------------------------------------
+
+
+class Seen(Middleware):
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def enqueuing(self, job: Enqueuing) -> None:
+        job.carrier["by"] = "test"
+        self.told.append("enqueuing")
+
+    def claimed(self, attempt: Attempt) -> None:
+        self.told.append(f"claimed {attempt.carrier['by']}")
+
+    def ended(self, attempt: Attempt, outcome: Outcome, settlement: Settlement) -> None:
+        self.told.append(f"ended {settlement.to}")
+
+    @contextlib.contextmanager
+    def call(self, ctx: Context) -> Iterator[None]:
+        self.told.append(f"call {ctx.job.carrier.get('by')}")
+        yield
+
+
+def test_what_is_drained_runs_within_its_middleware(heavylift_settings: Settings) -> None:
+    seen = Seen()
+    with Harness(heavylift_settings, lambda: USED, [seen]) as jobs:
+        jobs.client.enqueue(send.job("ada"))
+        assert jobs.drain() == Drained(completed=1)
+        assert seen.told == ["enqueuing", "claimed test", "call test", "ended completed"]
+        jobs.run_job(send.job("bob"))
+        assert seen.told[4:] == ["call None"]
+        with jobs.worker(), jobs.attached(Client(middleware=[])) as client:
+            client.enqueue(send.job("eve")).result(timeout=10)
+
+
+def test_what_the_settings_name_is_around_a_drain_too(heavylift_settings: Settings) -> None:
+    named = replace(heavylift_settings, middleware=("tests.testing.handlers:seen",))
+    with Harness(named, lambda: USED) as jobs:
+        jobs.client.enqueue(plain_async.job(1))
+        assert jobs.drain() == Drained(completed=1)
+    assert handlers.seen.calls == ["plain_async"]

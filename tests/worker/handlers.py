@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import threading
 import time
 from collections import defaultdict
@@ -164,3 +166,32 @@ asks_for_rest_there = handler(queue="heavy", lane="cpu", name="asks_for_rest_the
 @handler(queue="light")
 def when(ctx: Context) -> float:
     return ctx.job.enqueued_at
+
+
+def _where() -> list[str]:
+    from tests.worker.around import here
+
+    return [here.get()]
+
+
+@handler(queue="light")
+def where_plain() -> list[str]:
+    return _where()
+
+
+@handler(queue="light")
+async def where_async() -> list[str]:
+    await asyncio.sleep(0)
+    return _where()
+
+
+@handler(queue="heavy", lane="cpu")
+def where_heavy() -> list[str]:
+    return _where()
+
+
+@handler(queue="heavy", lane="cpu", retries=1, backoff=[0.01])
+def die_once(ctx: Context) -> str:
+    if ctx.attempt == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "survived"

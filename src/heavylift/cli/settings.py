@@ -45,6 +45,8 @@ def settings(session: Session, json: JsonOption = False) -> None:
 def _shown(name: str, value: Any) -> Any:
     if name == "redis_url":
         return without_password(value) if value else "(embedded server)"
+    if name == "middleware":
+        return ",".join(value)
     if isinstance(value, tuple):
         return ":".join(map(str, value))
     return value if value is None or isinstance(value, (int, float, str)) else str(value)

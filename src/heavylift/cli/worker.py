@@ -60,6 +60,10 @@ def worker(
     grace: Annotated[float | None, _seconds("Between asking a job to stop and killing it.")] = None,
     nice: Annotated[int | None, _number("Niceness of the processes for heavy jobs.")] = None,
     recycle_jobs: Annotated[int | None, _number("Renew such a process after so many jobs; 0 for never.")] = None,
+    middleware: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODULE:NAME", help="Put it around jobs; the first is outermost.", rich_help_panel=TUNING),
+    ] = None,
     log_level: Annotated[LogLevel, typer.Option(help="Which lines to show.", show_default=False)] = "info",
 ) -> None:
     """Run jobs: load the handlers, claim, run, settle. Ctrl-C ends it.
@@ -78,7 +82,10 @@ def worker(
         grace=grace,
         nice=nice,
         recycle_jobs=recycle_jobs,
+        middleware=tuple(middleware) if middleware else None,
     )
+    if middleware:  # clients in handlers, in whichever process, tell it too
+        os.environ["HEAVYLIFT_MIDDLEWARE"] = ",".join(middleware)
     os.environ.update(Roots.of(settings).environment())  # so that handlers, in whichever process, use the same folders
     if (watch or reload) and not _can_watch():
         option = "--watch" if watch else "--reload"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, TypeVar, Unpack
@@ -20,6 +20,7 @@ from heavylift.event import Event
 from heavylift.flow import FlowSpec
 from heavylift.job import JobRecord, JobSpec
 from heavylift.limits import Order, QueueLimits, Rate, Unlimited
+from heavylift.middleware import Middleware
 from heavylift.request import EnqueueOptions
 from heavylift.schedule import CatchUp, Schedule, ScheduleRecord, Times
 from heavylift.settings import Settings
@@ -32,8 +33,15 @@ R = TypeVar("R")
 class AsyncClient(Base):
     """As `Client`, for an event loop: the same methods, to be awaited. Coroutines share round trips by themselves."""
 
-    def __init__(self, url: str | None = None, *, settings: Settings | None = None, patience: float = PATIENCE) -> None:
-        super().__init__(url, settings=settings, patience=patience)
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        settings: Settings | None = None,
+        patience: float = PATIENCE,
+        middleware: Sequence[Middleware] | None = None,
+    ) -> None:
+        super().__init__(url, settings=settings, patience=patience, middleware=middleware)
         self.shell = AsyncSessions(self.place)
 
     async def enqueue(self, job: JobSpec[R], **options: Unpack[EnqueueOptions]) -> AsyncJob[R]:

@@ -6,7 +6,7 @@ what the plans do in `producing`, `operations`, `limiting`, `scheduling`, `repai
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, TypeVar, Unpack
@@ -24,6 +24,7 @@ from heavylift.event import Event
 from heavylift.flow import FlowSpec
 from heavylift.job import JobRecord, JobSpec
 from heavylift.limits import Order, QueueLimits, Rate, Unlimited
+from heavylift.middleware import Middleware
 from heavylift.request import EnqueueOptions
 from heavylift.schedule import CatchUp, Schedule, ScheduleRecord, Times
 from heavylift.settings import Settings
@@ -45,10 +46,18 @@ class Client(Base):
             `heavylift.toml`), else the project's own server, started if need be.
         settings: all settings at once; else they are loaded from where settings come from.
         patience: seconds.
+        middleware: what is told of jobs that are enqueued, the outermost first; else what the settings name.
     """
 
-    def __init__(self, url: str | None = None, *, settings: Settings | None = None, patience: float = PATIENCE) -> None:
-        super().__init__(url, settings=settings, patience=patience)
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        settings: Settings | None = None,
+        patience: float = PATIENCE,
+        middleware: Sequence[Middleware] | None = None,
+    ) -> None:
+        super().__init__(url, settings=settings, patience=patience, middleware=middleware)
         self.shell = Sessions(self.place)
 
     # --- putting jobs in --------------------------------------------------------------------------------

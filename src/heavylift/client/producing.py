@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
 
+from heavylift.client.announcing import Announcer
 from heavylift.client.linking import Linking
 from heavylift.client.operations import Operations
 from heavylift.client.plan import Plan, ask_all, or_raise
@@ -15,7 +17,7 @@ from heavylift.errors import InvalidArgument, NotAllEnqueued, NotDurable, Server
 from heavylift.flow import FlowSpec
 from heavylift.job import JobSpec, new_id
 from heavylift.options import Durable, JobOptions, JobRef, check_options
-from heavylift.request import Requests, said
+from heavylift.request import Announce, Requests, said
 from heavylift.store.call import Call, Confirmed
 from heavylift.store.durable import confirmed, lacking
 from heavylift.store.jobs import Enqueued, NewJob, batches
@@ -58,11 +60,19 @@ class Producing:
         linking: ties them to those that they wait for.
         durable: what holds for jobs that do not say.
         wait: seconds to wait until they are kept, at most.
+        announcer: tells middleware; None if there is none.
     """
 
     def __init__(
-        self, operations: Operations, requests: Requests, linking: Linking, durable: Durable, wait: float
+        self,
+        operations: Operations,
+        requests: Requests,
+        linking: Linking,
+        durable: Durable,
+        wait: float,
+        announcer: Announcer | None = None,
     ) -> None:
+        self._announcer = announcer
         self._operations = operations
         self._linking = linking
         self._requests = requests
@@ -80,8 +90,8 @@ class Producing:
             ServerFull, Unavailable, StoreError: Redis did not take it.
         """
         over = said(options)
-        if over.after or (isinstance(spec, JobSpec) and spec.options.after):
-            return (yield from self._enqueue_all([(spec, over)]))[0]
+        if self._announcer or over.after or (isinstance(spec, JobSpec) and spec.options.after):
+            return (yield from self._announced(partial(self._enqueue_all, [(spec, over)])))[0]
         queue, job = self._requests.make(spec, over)
         durable = job.durable or self._durable
         if durable != "fast":
@@ -104,7 +114,7 @@ class Producing:
         if options.get("id") is not None:
             raise InvalidArgument("id", options["id"], "is for one job; give each JobSpec its own")
         over = said(options)
-        return (yield from self._enqueue_all([(spec, over) for spec in specs]))
+        return (yield from self._announced(partial(self._enqueue_all, [(spec, over) for spec in specs])))
 
     def enqueue_flow(self, flow: FlowSpec, options: Mapping[str, Any]) -> Plan[tuple[str, list[Placed]]]:
         """Put all jobs of a flow in; its id, and they. Their ids are made from it: done again, it changes nothing.
@@ -121,6 +131,23 @@ class Producing:
         id = over.id or new_id()
         over = msgspec.structs.replace(over, flow=id)
         check_options(over)
+        return id, (yield from self._announced(partial(self._enqueue_flow, flow, id, over)))
+
+    def _announced(self, plan: Callable[[Announce | None], Plan[list[Placed]]]) -> Plan[list[Placed]]:
+        """Carry a plan out with middleware told of its jobs, before and after."""
+        if self._announcer is None:
+            return (yield from plan(None))
+        announcements = self._announcer()
+        try:
+            placed = yield from plan(announcements.announce)
+        except BaseException as wrong:
+            announcements.broke(wrong)
+            raise
+        announcements.placed(placed)
+        return placed
+
+    def _enqueue_flow(self, flow: FlowSpec, id: str, over: JobOptions, announce: Announce | None) -> Plan[list[Placed]]:
+        """Make all jobs of a flow, each with the parents it was said to have, and put them in."""
         made: list[tuple[str, NewJob]] = []
         for place, node in enumerate(flow.nodes):
             own = node.spec.options
@@ -131,10 +158,12 @@ class Producing:
                 after=tuple(JobRef(made[parent][0], made[parent][1].id) for parent in node.after),
                 on_parent_failure=own.on_parent_failure or node.on_parent_failure,
             )
-            made.append(self._requests.make(node.spec, mine))
-        return id, (yield from self._put(made))
+            made.append(self._requests.make(node.spec, mine, announce))
+        return (yield from self._put(made))
 
-    def _enqueue_all(self, specs: Sequence[tuple[JobSpec[Any], JobOptions]]) -> Plan[list[Placed]]:
+    def _enqueue_all(
+        self, specs: Sequence[tuple[JobSpec[Any], JobOptions]], announce: Announce | None
+    ) -> Plan[list[Placed]]:
         """Find the parents of each, make all, and put them in."""
         found: dict[tuple[tuple[JobRef | str, ...], str | None], JobOptions] = {}
         made: list[tuple[str, NewJob]] = []
@@ -147,7 +176,7 @@ class Producing:
                     found[key] = yield from self._linking.resolved(options)
                 known = found[key]
                 wanted = msgspec.structs.replace(over, after=known.after, flow=known.flow)
-            made.append(self._requests.make(spec, wanted))
+            made.append(self._requests.make(spec, wanted, announce))
         return (yield from self._put(made))
 
     def _put(self, made: Sequence[tuple[str, NewJob]]) -> Plan[list[Placed]]:

@@ -14,8 +14,9 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
-from multiprocessing import forkserver
+from collections.abc import Callable, Sequence
+from multiprocessing import forkserver, util
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -31,6 +32,7 @@ from heavylift.lanes.childpipe import ChildPipe
 from heavylift.lanes.memory import Backstop, resident, share
 from heavylift.lanes.stopping import Stopping
 from heavylift.lanes.wire import Begin, Hello, Logged, Reported, Saved, SettingUp, end
+from heavylift.middleware import Middleware, load, overriding
 from heavylift.outcome import Outcome, Raised
 from heavylift.redaction import SILENT, Hush
 
@@ -46,23 +48,33 @@ class ChildSettings(msgspec.Struct, frozen=True):
         root, modules: where its handlers are, should the fork server not have them.
         nice: added to its niceness.
         max_result: bytes.
+        middleware: `module:Name` of each.
     """
 
     root: str
     modules: tuple[str, ...]
     nice: int
     max_result: int
+    middleware: tuple[str, ...] = ()
 
 
 class Child:
     """One process: its handlers, its pipe, and the call it is at. Lives in the main thread."""
 
-    def __init__(self, pipe: ChildPipe, stopping: Stopping, handlers: Handlers, max_result: int) -> None:
+    def __init__(
+        self,
+        pipe: ChildPipe,
+        stopping: Stopping,
+        handlers: Handlers,
+        max_result: int,
+        middleware: Sequence[Middleware] = (),
+    ) -> None:
         self._pipe = pipe
         self._stopping = stopping
         self._handlers = handlers
         self._max_result = max_result
         self._backstop = Backstop()
+        self._middleware = overriding(middleware, "call")
         self._reporter: PipeReporter | None = None
         self._capture = Capture(self.say)
 
@@ -101,7 +113,8 @@ class Child:
         reporter.hush = prepared.hush
         if (reason := self._stopping.arm(call)) is not None:
             return stopped(reason, start.timeout)
-        return attempt.run(prepared, reporter, self._max_result, self._backstop.at(start.memory))
+        confined = self._backstop.at(start.memory)
+        return attempt.run(prepared, reporter, self._max_result, self._middleware, confined)
 
 
 class PipeReporter:
@@ -178,7 +191,10 @@ def start(pipe_fd: int, dump_fd: int, settings: bytes) -> None:
     try:
         handlers, preloaded, names, error = _load(said)
         if handlers is not None:
-            _child = Child(pipe, stopping, handlers, said.max_result)
+            middleware = load(said.middleware, Path(said.root))
+            for one in overriding(middleware, "flush"):
+                util.Finalize(None, one.flush, exitpriority=0)  # when the slot is renewed or closed
+            _child = Child(pipe, stopping, handlers, said.max_result, middleware)
     except BaseException:
         preloaded, names, error = False, (), traceback.format_exc()
     pipe.start()
@@ -199,7 +215,7 @@ def _load(said: ChildSettings) -> tuple[Handlers | None, bool, tuple[str, ...], 
     """The handlers, whether the fork server had them, their names, and what went wrong."""
     from heavylift.lanes import preload
 
-    orders = preload.Orders(said.root, said.modules)
+    orders = preload.Orders(said.root, said.modules, middleware=said.middleware)
     loaded = preload.loaded
     preloaded = loaded is not None and (loaded.orders.root, loaded.orders.modules) == (said.root, said.modules)
     if loaded is None or not preloaded:

@@ -44,10 +44,11 @@ class CpuLane:
 
     def __init__(self, settings: Settings, modules: Sequence[str], sink: Sink) -> None:
         root = str(settings.root)
-        said = ChildSettings(root, tuple(modules), settings.nice, settings.max_result)
+        said = ChildSettings(root, tuple(modules), settings.nice, settings.max_result, settings.middleware)
         self._size = settings.slots
         self._sink = sink
-        self._server = ForkServer(msgspec.json.encode(Orders(root, tuple(modules), util.get_temp_dir())).decode())
+        orders = Orders(root, tuple(modules), util.get_temp_dir(), settings.middleware)
+        self._server = ForkServer(msgspec.json.encode(orders).decode())
         self._keeper = Keeper(
             settings.slots,
             self._server,

@@ -26,6 +26,7 @@ from heavylift.lanes.lane import Sink
 from heavylift.lanes.running import Run
 from heavylift.lanes.threads import Threads
 from heavylift.lanes.watch import Watch
+from heavylift.middleware import Middleware, overriding
 from heavylift.outcome import Interrupted, Outcome, Raised
 from heavylift.settings import Settings
 
@@ -35,8 +36,11 @@ log = structlog.get_logger("heavylift")
 class IoLane:
     """Implements `lanes.lane.Lane` for handlers that mostly wait."""
 
-    def __init__(self, handlers: Handlers, settings: Settings, sink: Sink) -> None:
+    def __init__(
+        self, handlers: Handlers, settings: Settings, sink: Sink, middleware: Sequence[Middleware] = ()
+    ) -> None:
         self._handlers = handlers
+        self._middleware = overriding(middleware, "call")
         self._sink = sink
         self._places = settings.places
         self._max_result = settings.max_result
@@ -181,7 +185,7 @@ class IoLane:
     def _execute(self, run: Run) -> Outcome:
         if run.reason is not None:
             return run.stop_outcome()
-        return attempt.run(run.prepared, run, self._max_result)
+        return attempt.run(run.prepared, run, self._max_result, self._middleware)
 
     # --- async handlers, in the loop's thread -----------------------------------------------------------------
 
@@ -218,7 +222,7 @@ class IoLane:
             if run.reason is not None:
                 outcome = run.stop_outcome()
             else:
-                outcome = await attempt.run_async(run.prepared, run, self._max_result)
+                outcome = await attempt.run_async(run.prepared, run, self._max_result, self._middleware)
         except BaseException as raised:
             outcome = run.stop_outcome() if run.reason else Raised(error_info(raised))
         self._finish(run, outcome)

@@ -23,6 +23,7 @@ import msgspec
 
 from heavylift.lanes import child as child  # so that children have it
 from heavylift.lanes.forkserver import PRELOAD
+from heavylift.middleware import find
 from heavylift.registry import Registry
 
 ONE_THREAD = (
@@ -45,6 +46,7 @@ class Orders(msgspec.Struct, frozen=True):
     root: str
     modules: tuple[str, ...] = ()
     sockets: str = ""
+    middleware: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,10 @@ def load(orders: Orders) -> Loaded:
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
     try:
-        return Loaded(orders, Registry.load(Path(orders.root), orders.modules))
+        registry = Registry.load(Path(orders.root), orders.modules)
+        for name in orders.middleware:
+            find(name, Path(orders.root))  # each child makes its own, but need not import it
+        return Loaded(orders, registry)
     except BaseException:
         return Loaded(orders, None, traceback.format_exc())
 

@@ -21,6 +21,7 @@ from heavylift.duration import seconds
 from heavylift.errors import InvalidJob, StopReason
 from heavylift.job import AttemptRecord, ClaimedJob, Reason, State
 from heavylift.lanes.running import Run
+from heavylift.middleware import Middleware, overriding
 from heavylift.registry import Registry
 from heavylift.settings import Settings
 from heavylift.store.connection import Connection
@@ -29,6 +30,7 @@ from heavylift.testing.clock import MovingClock
 from heavylift.testing.running import Steps, attempt_steps, never
 from heavylift.worker.answering import Answering
 from heavylift.worker.answers import ANSWERS
+from heavylift.worker.attending import Attending
 from heavylift.worker.contact import Contact
 from heavylift.worker.dispatcher import MOST_SETTLED
 from heavylift.worker.handover import HandOver
@@ -140,6 +142,7 @@ class Drain:
         jobs: the store's verbs, made with `clock`.
         clock: moved when delays are followed.
         connect: makes a connection for a role.
+        middleware: what is around each attempt.
     """
 
     def __init__(
@@ -149,6 +152,7 @@ class Drain:
         jobs: Jobs,
         clock: MovingClock,
         connect: Callable[[str], Connection],
+        middleware: Sequence[Middleware],
     ) -> None:
         self._settings = settings
         self._registry = registry
@@ -160,12 +164,21 @@ class Drain:
         self._running = RunningTable()
         contact = Contact("drain", lambda role: connection)
         self._relay = Relay(jobs, contact)
-        self._settler = Settler(self._worker, registry, self._relay, ready=lambda: None)
+        self._around = overriding(middleware, "call")
+        attending = Attending(self._worker, middleware)
+        self._settler = Settler(self._worker, registry, self._relay, attending, ready=lambda: None)
         self._answering = Answering(jobs, Contact("answering", connect), ANSWERS)
         self._sink = WorkerSink(self._running, self._settler, self._relay, self._answering, nudge=lambda: None)
         self._handover = HandOver(jobs, contact)
         self._lanes = {"io": _AtOnce("io"), "cpu": _AtOnce("cpu")}
-        self._starting = Starting(registry, self._lanes, self._running, self._settler, lambda: False)  # type: ignore[arg-type]
+        self._starting = Starting(
+            registry,
+            self._lanes,  # type: ignore[arg-type]
+            self._running,
+            self._settler,
+            lambda: False,
+            attending,
+        )
         self._janitor = Janitor(
             self._worker,
             jobs,
@@ -245,7 +258,7 @@ class Drain:
             self._sink.ended(start.id, start.token, prepared, ())
             return
         made = Run(prepared, self._sink, never)
-        outcome = yield from attempt_steps(made, self._settings.max_result)
+        outcome = yield from attempt_steps(made, self._settings.max_result, self._around)
         self._sink.ended(start.id, start.token, outcome, made.lines())
 
     def _settle(self) -> None:

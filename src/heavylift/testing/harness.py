@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from heavylift.client import AsyncClient, Client
 from heavylift.handler import Handler
 from heavylift.job import JobRecord, JobSpec
+from heavylift.middleware import Middleware, load
 from heavylift.registry import Registry
 from heavylift.settings import Settings
 from heavylift.states import OPEN, State
@@ -39,14 +40,22 @@ class Harness:
     Args:
         settings: where Redis is. What is below their `prefix` is deleted by `close`.
         handlers: the handlers there are; asked when first needed.
+        middleware: objects instead of those that the settings name; given to clients, workers and `drain`. Processes of
+            the cpu lane have those of the settings.
 
     Attributes:
         settings: as given.
         clock: the time that everything of this harness goes by.
     """
 
-    def __init__(self, settings: Settings, handlers: Callable[[], Iterable[Handler[..., Any]]] = tuple) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        handlers: Callable[[], Iterable[Handler[..., Any]]] = tuple,
+        middleware: Sequence[Middleware] | None = None,
+    ) -> None:
         self.settings = settings
+        self._middleware = middleware
         self.clock = MovingClock()
         self._find = handlers
         self._used: list[Handler[..., Any]] = []
@@ -59,12 +68,12 @@ class Harness:
     @cached_property
     def client(self) -> Client:
         """A client that goes by the harness' clock. Closed with it."""
-        return self._open.enter_context(self._timed(Client(settings=self.settings)))
+        return self._open.enter_context(self._timed(Client(settings=self.settings, middleware=self._middleware)))
 
     @cached_property
     def async_client(self) -> AsyncClient:
         """The same for event loops. Close it on its loop: `async with jobs.async_client as client`."""
-        return self._timed(AsyncClient(settings=self.settings))
+        return self._timed(AsyncClient(settings=self.settings, middleware=self._middleware))
 
     @contextlib.contextmanager
     def attached(self, client: AnyClient) -> Iterator[AnyClient]:
@@ -73,7 +82,7 @@ class Harness:
         An `AsyncClient` must be closed on its loop before that.
         """
         before = dict(vars(client))
-        client.__init__(settings=self.settings)  # type: ignore[misc]
+        client.__init__(settings=self.settings, middleware=client.middleware)  # type: ignore[misc]
         self._timed(client)
         try:
             yield client
@@ -102,6 +111,15 @@ class Harness:
             HandlerError: two handlers are at odds about a queue.
         """
         return Registry({handler.name: handler for handler in (*self._find(), *self._used)}.values())
+
+    @property
+    def middleware(self) -> Sequence[Middleware]:
+        """What is around each attempt: as given, else as the settings name it.
+
+        Raises:
+            InvalidArgument: one of those cannot be loaded.
+        """
+        return load(self.settings.middleware, self.settings.root) if self._middleware is None else self._middleware
 
     # --- running ----------------------------------------------------------------------------------------
 
@@ -138,18 +156,20 @@ class Harness:
         return _checked(await await_to_end(self._drain().steps(with_delayed, most)), strict)
 
     def _drain(self) -> Drain:
-        return Drain(self.settings, self.registry, self._jobs, self.clock, self._connect)
+        return Drain(self.settings, self.registry, self._jobs, self.clock, self._connect, self.middleware)
 
     def _connect(self, role: str) -> Connection:
         return Connection(Target.from_settings(self.settings), name=f"heavylift:{role}")
 
     def run_job(self, spec: JobSpec[R], *, attempt: int = 1, checkpoint: Any = None) -> Ran[R]:
         """Run one attempt of a request here and now, without Redis; see `run_job`."""
-        return run_job(spec, self.registry.handlers, attempt=attempt, checkpoint=checkpoint)
+        return run_job(spec, self.registry.handlers, attempt=attempt, checkpoint=checkpoint, middleware=self.middleware)
 
     async def run_job_async(self, spec: JobSpec[R], *, attempt: int = 1, checkpoint: Any = None) -> Ran[R]:
         """As `run_job`, with an async handler awaited on the running loop."""
-        return await run_job_async(spec, self.registry.handlers, attempt=attempt, checkpoint=checkpoint)
+        return await run_job_async(
+            spec, self.registry.handlers, attempt=attempt, checkpoint=checkpoint, middleware=self.middleware
+        )
 
     def advance(self, by: float | timedelta) -> None:
         """Let so many seconds, or a `timedelta`, pass: what is due by then is run by the next `drain`."""
@@ -164,7 +184,7 @@ class Harness:
         """
         chosen = replace(self.settings, **{"slots": 1, "deadline": 5.0, **settings})
         modules = sorted({h.function.__module__ for h in self.registry.handlers if h.lane == "cpu"})
-        worker = Worker(chosen, self.registry, modules=modules)
+        worker = Worker(chosen, self.registry, modules=modules, middleware=self._middleware)
         worker.jobs.scripts = self.clock
         worker.start()
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -15,6 +15,7 @@ from heavylift.codec import decode_result, seal
 from heavylift.handler import Handler
 from heavylift.job import Counters, JobSpec, Progress
 from heavylift.lanes.running import Run
+from heavylift.middleware import Middleware, overriding
 from heavylift.once import Memory
 from heavylift.outcome import Completed, Outcome, cause_of, error_of
 from heavylift.registry import Registry
@@ -64,7 +65,12 @@ class Ran(Generic[R]):
 
 
 def run_job(
-    spec: JobSpec[R], handlers: Iterable[Handler[..., Any]], *, attempt: int = 1, checkpoint: Any = None
+    spec: JobSpec[R],
+    handlers: Iterable[Handler[..., Any]],
+    *,
+    attempt: int = 1,
+    checkpoint: Any = None,
+    middleware: Sequence[Middleware] = (),
 ) -> Ran[R]:
     """Run one attempt here and now. A failure is an outcome, not an exception. No time limit is kept.
 
@@ -73,19 +79,25 @@ def run_job(
         handlers: those it may be for.
         attempt: which start this is, from 1.
         checkpoint: the state an earlier attempt saved.
+        middleware: what the handler is called within; of its hooks only `call` is called.
 
     Raises:
         PayloadTooLarge: its arguments are above 256 KiB.
         RuntimeError: an event loop runs in this thread; await `run_job_async` there.
     """
-    return run_to_end(_run(spec, handlers, attempt, checkpoint))
+    return run_to_end(_run(spec, handlers, attempt, checkpoint, middleware))
 
 
 async def run_job_async(
-    spec: JobSpec[R], handlers: Iterable[Handler[..., Any]], *, attempt: int = 1, checkpoint: Any = None
+    spec: JobSpec[R],
+    handlers: Iterable[Handler[..., Any]],
+    *,
+    attempt: int = 1,
+    checkpoint: Any = None,
+    middleware: Sequence[Middleware] = (),
 ) -> Ran[R]:
     """As `run_job`, with an async handler awaited on the running loop."""
-    return await await_to_end(_run(spec, handlers, attempt, checkpoint))
+    return await await_to_end(_run(spec, handlers, attempt, checkpoint, middleware))
 
 
 # --- steps: what is to be awaited is given out, so that it can be awaited in either kind of test ----------------
@@ -127,11 +139,11 @@ async def await_to_end(steps: Steps[T]) -> T:
         return value
 
 
-def attempt_steps(made: Run, limit: int) -> Steps[Outcome]:
+def attempt_steps(made: Run, limit: int, middleware: Sequence[Middleware]) -> Steps[Outcome]:
     """Run what was prepared."""
     if made.prepared.handler.is_async:
-        return (yield run_async(made.prepared, made, limit))
-    return run(made.prepared, made, limit)
+        return (yield run_async(made.prepared, made, limit, middleware))
+    return run(made.prepared, made, limit, middleware)
 
 
 def never(at: float) -> None:
@@ -165,7 +177,13 @@ class _Heard:
         pass
 
 
-def _run(spec: JobSpec[R], handlers: Iterable[Handler[..., Any]], attempt: int, checkpoint: Any) -> Steps[Ran[R]]:
+def _run(
+    spec: JobSpec[R],
+    handlers: Iterable[Handler[..., Any]],
+    attempt: int,
+    checkpoint: Any,
+    middleware: Sequence[Middleware],
+) -> Steps[Ran[R]]:
     sealed = seal(spec, spec.options, limit=LIMIT)
     state = None if checkpoint is None else msgspec.json.encode(checkpoint)
     start = Start("job", spec.queue, "token", sealed, Counters(starts=attempt), checkpoint=state)
@@ -174,6 +192,6 @@ def _run(spec: JobSpec[R], handlers: Iterable[Handler[..., Any]], attempt: int, 
         return Ran(prepared, returns=spec.returns)
     heard = _Heard()
     made = Run(prepared, heard, never)
-    outcome = yield from attempt_steps(made, LIMIT)
+    outcome = yield from attempt_steps(made, LIMIT, overriding(middleware, "call"))
     saved = None if heard.checkpoint is None else msgspec.json.decode(heard.checkpoint)
     return Ran(outcome, tuple(heard.progress), saved, made.lines(), spec.returns)

@@ -33,6 +33,7 @@ from heavylift.store.call import Call
 from heavylift.store.claiming import ClaimReply
 from heavylift.store.jobs import BATCH_BYTES, Jobs
 from heavylift.store.settling import SettleItem
+from heavylift.worker.attending import Attending
 from heavylift.worker.contact import Contact
 from heavylift.worker.handover import HandOver
 from heavylift.worker.mailbox import Mailbox
@@ -85,6 +86,7 @@ class Dispatcher(Service):
         settler: Settler,
         handover: HandOver,
         scheduler: Scheduler,
+        attending: Attending,
         lock: float,
         poll: float,
         on_crash: Callable[[BaseException], None] | None = None,
@@ -112,7 +114,7 @@ class Dispatcher(Service):
         self._unanswered: dict[tuple[Kind, str], _Pending] = {}
         self._pass_on: set[str] = set()
         self._retry_at = 0.0
-        self._starting = Starting(registry, lanes, running, settler, self.stopping.is_set)
+        self._starting = Starting(registry, lanes, running, settler, self.stopping.is_set, attending)
 
     # --- from any thread --------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ import msgspec
 from heavylift.errors import StopReason
 from heavylift.job import ClaimedJob, Envelope, Progress
 from heavylift.lanes.lane import Lane
+from heavylift.middleware import Attempt
 from heavylift.outcome import Outcome
 
 
@@ -33,6 +34,7 @@ class Running(msgspec.Struct, eq=False):
         finish_alone: its handler may finish although contact to Redis is lost.
         progress: what it last said of how far it is; for whoever shows this worker at work.
         outcome: what it came to, once it has ended.
+        attempt: as middleware knows it, if there is any that asks.
     """
 
     job: ClaimedJob
@@ -47,6 +49,7 @@ class Running(msgspec.Struct, eq=False):
     finish_alone: bool = False
     progress: Progress | None = None
     outcome: Outcome | None = None
+    attempt: Attempt | None = None
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ from heavylift.job import AttemptRecord
 from heavylift.outcome import Completed, ErrorInfo, Outcome, cause_of, error_of
 from heavylift.registry import Registry
 from heavylift.store.settling import SettleItem
+from heavylift.worker.attending import Attending
 from heavylift.worker.relay import Relay
 from heavylift.worker.report import report
 from heavylift.worker.running import Running
@@ -39,8 +40,11 @@ class Settler:
 
     log_completed = False
 
-    def __init__(self, worker: str, registry: Registry, relay: Relay, ready: Callable[[], None]) -> None:
+    def __init__(
+        self, worker: str, registry: Registry, relay: Relay, attending: Attending, ready: Callable[[], None]
+    ) -> None:
         """`ready` is called, from the thread that brought it, when a settlement can be taken."""
+        self._attending = attending
         self._worker = worker
         self._registry = registry
         self._relay = relay
@@ -54,6 +58,8 @@ class Settler:
         settlement = self._decide(entry, outcome)
         if settlement.to is not None and (self.log_completed or not isinstance(outcome, Completed)):
             report(entry, outcome, settlement)
+        if self._attending:
+            self._attending.ended(entry, outcome, settlement)
         progress, checkpoint = self._relay.take(job.id, job.token)
         item = SettleItem(
             id=job.id,
@@ -68,6 +74,12 @@ class Settler:
         entry.ended = True
         self._ready()
         return settlement
+
+    def drop(self, entry: Running, outcome: Outcome) -> None:
+        """Note the end of an attempt whose lock is another's: there is nothing to settle."""
+        self._relay.take(entry.job.id, entry.job.token)
+        if self._attending:
+            self._attending.ended(entry, outcome, self._decide(entry, outcome))
 
     def take(self, queue: str, count: int, size: int) -> list[SettleItem]:
         """Take the oldest settlements of a queue, at most `count` of them and about `size` bytes."""

@@ -75,7 +75,7 @@ class WorkerSink:
         if self.lately is not None:
             self.lately.append((entry, time.time()))
         if isinstance(outcome, LockLost):
-            self._relay.take(id, token)
+            self._settler.drop(entry, outcome)
             self._running.remove(id, token)
             self._nudge()
         else:

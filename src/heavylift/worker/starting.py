@@ -11,6 +11,7 @@ from heavylift.job import ClaimedJob
 from heavylift.lanes.lane import Lane, LaneName, Start
 from heavylift.outcome import Interrupted, Invalid, Malformed, Outcome, UnknownHandler
 from heavylift.registry import Registry
+from heavylift.worker.attending import Attending
 from heavylift.worker.queues import ServedQueue
 from heavylift.worker.running import Running, RunningTable
 from heavylift.worker.settler import Settler
@@ -21,6 +22,7 @@ class Starting:
 
     Args:
         ending: says whether this worker shuts down; then nothing is started any more.
+        attending: tells middleware.
     """
 
     def __init__(
@@ -30,12 +32,14 @@ class Starting:
         running: RunningTable,
         settler: Settler,
         ending: Callable[[], bool],
+        attending: Attending,
     ) -> None:
         self._registry = registry
         self._lanes = lanes
         self._running = running
         self._settler = settler
         self._ending = ending
+        self._attending = attending
         self._arrived: list[tuple[ServedQueue, list[Running]]] = []
 
     def __bool__(self) -> bool:
@@ -79,6 +83,8 @@ class Starting:
             envelope = entry.envelope = decode_envelope(job.spec)
         except InvalidJob as wrong:
             return Malformed(f"the stored job cannot be read: {wrong}")
+        if self._attending:
+            self._attending.claimed(entry)
         handler = self._registry.get(envelope.handler)
         if handler is None:
             return UnknownHandler(envelope.handler)
@@ -98,4 +104,5 @@ class Starting:
             grace=self._registry.grace(envelope),
             checkpoint=job.checkpoint,
             memory=handler.memory,
+            carrier=None if entry.attempt is None else entry.attempt.carrier,
         )

@@ -28,6 +28,7 @@ from heavylift.errors import Unavailable
 from heavylift.lanes.cpu import CpuLane
 from heavylift.lanes.io import IoLane
 from heavylift.lanes.lane import Lane, LaneName
+from heavylift.middleware import Middleware, checked, load
 from heavylift.registry import Registry
 from heavylift.request import Requests
 from heavylift.service import Service
@@ -40,6 +41,7 @@ from heavylift.store.server import check_server
 from heavylift.worker.announcing import Announcing
 from heavylift.worker.answering import Answering
 from heavylift.worker.answers import ANSWERS
+from heavylift.worker.attending import Attending
 from heavylift.worker.contact import Contact
 from heavylift.worker.dispatcher import Dispatcher
 from heavylift.worker.handover import HandOver
@@ -75,6 +77,10 @@ class Worker:
         queues: weights of the queues to serve.
         strict: serve queues in the order given instead of by weight.
         log_completed: have a log line for each attempt that completed, too; others always have one.
+        middleware: objects instead of those that the settings name; the cpu lane's processes have none of these.
+
+    Raises:
+        InvalidArgument: a middleware of the settings cannot be loaded.
     """
 
     def __init__(
@@ -87,10 +93,12 @@ class Worker:
         queues: Mapping[str, int] | None = None,
         strict: bool = False,
         log_completed: bool = False,
+        middleware: Sequence[Middleware] | None = None,
     ) -> None:
         self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self.settings = settings
         self.registry = registry
+        self.middleware = load(settings.middleware, settings.root) if middleware is None else checked(middleware)
         self.queues = ServedQueues.build(registry.lanes, queues, strict)
         self.done = threading.Event()
         self.crashed: BaseException | None = None
@@ -107,7 +115,8 @@ class Worker:
         self.jobs = jobs = Jobs(settings.prefix, Scripts(single_node=not settings.cluster))
         self.running = RunningTable()
         self.relay = Relay(jobs, Contact("relay", self._connect), crashed)
-        self.settler = Settler(self.id, self.registry, self.relay, ready=self._nudge)
+        self.attending = Attending(self.id, self.middleware)
+        self.settler = Settler(self.id, self.registry, self.relay, self.attending, ready=self._nudge)
         self.answering = Answering(jobs, Contact("answering", self._connect), ANSWERS, on_crash=crashed)
         self.sink = WorkerSink(self.running, self.settler, self.relay, self.answering, nudge=self._nudge)
         self.lanes = self._lanes(modules)
@@ -135,6 +144,7 @@ class Worker:
             settler=self.settler,
             handover=self.handover,
             scheduler=self.scheduler,
+            attending=self.attending,
             lock=settings.lock,
             poll=settings.poll,
             on_crash=crashed,
@@ -175,7 +185,7 @@ class Worker:
         wanted = {queue.lane for queue in self.queues.queues.values()}
         lanes: dict[LaneName, Lane] = {}
         if "io" in wanted:
-            lanes["io"] = IoLane(self.registry, self.settings, self.sink)
+            lanes["io"] = IoLane(self.registry, self.settings, self.sink, self.middleware)
         if "cpu" in wanted:
             lanes["cpu"] = CpuLane(self.settings, modules, self.sink)
         return lanes
@@ -344,3 +354,4 @@ class Worker:
             service.stop(0.0)
         for service in self._services:
             service.stop(1.0 if self.dispatcher.in_contact else 0.1)
+        self.attending.flush()
