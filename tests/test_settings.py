@@ -83,6 +83,30 @@ def test_settings_do_not_change(tmp_path: Path) -> None:
         load(tmp_path).places = 3  # type: ignore[misc]
 
 
+@pytest.mark.parametrize(
+    ("file", "env", "said", "queues"),
+    [
+        (None, {}, None, None),
+        ("queues = {critical = 5, default = 1}", {}, None, {"critical": 5, "default": 1}),
+        ('queues = ["critical", "default"]', {}, None, {"critical": 1, "default": 1}),
+        ("queues = {critical = 5}", {"HEAVYLIFT_QUEUES": "default, critical=2"}, None, {"default": 1, "critical": 2}),
+        (None, {"HEAVYLIFT_QUEUES": "default"}, {"critical": 3}, {"critical": 3}),
+    ],
+)
+def test_queues_with_weights_are_said_in_every_place(
+    tmp_path: Path, file: str | None, env: dict[str, str], said: Any, queues: dict[str, int] | None
+) -> None:
+    settings = load(tmp_path, env, file, queues=said)
+    assert settings.queues == queues
+    assert list(settings.queues or ()) == list(queues or ()), "their order is kept: it counts if they are strict"
+
+
+def test_costs_and_strict_are_said_in_every_place(tmp_path: Path) -> None:
+    assert load(tmp_path).costs == {}
+    settings = load(tmp_path, {"HEAVYLIFT_COSTS": "images=2"}, 'strict = true\nqueues = ["images"]')
+    assert (settings.costs, settings.strict) == ({"images": 2}, True)
+
+
 # --- refused at the door ---------------------------------------------------------------------------------
 
 
@@ -101,6 +125,11 @@ def test_a_value_below_the_lowest_is_refused_by_name(tmp_path: Path, name: str, 
         ({"HEAVYLIFT_POLL": "soon"}, "HEAVYLIFT_POLL"),
         ({"HEAVYLIFT_CLUSTER": "maybe"}, "HEAVYLIFT_CLUSTER"),
         ({"HEAVYLIFT_POLL": "nan"}, "poll"),
+        ({"HEAVYLIFT_QUEUES": "images=many"}, "HEAVYLIFT_QUEUES"),
+        ({"HEAVYLIFT_QUEUES": "images,,mail"}, "HEAVYLIFT_QUEUES"),
+        ({"HEAVYLIFT_QUEUES": "images=1,images=2"}, "HEAVYLIFT_QUEUES"),
+        ({"HEAVYLIFT_COSTS": "images=-1"}, "HEAVYLIFT_COSTS"),
+        ({"HEAVYLIFT_COSTS": "images=0"}, "costs"),
     ],
 )
 def test_a_variable_that_cannot_be_read_is_named(tmp_path: Path, env: dict[str, str], field: str) -> None:
@@ -122,6 +151,15 @@ def test_a_variable_that_cannot_be_read_is_named(tmp_path: Path, env: dict[str, 
         ("allowed_roots = 'photos'", "allowed_roots"),
         ("allowed_roots = [3]", "allowed_roots"),
         ("[worker]\nplaces = 3", "worker"),
+        ("queues = 'images'", "queues"),
+        ("queues = ['images', 'images']", "queues"),
+        ("queues = []", "queues"),
+        ("queues = {images = 0}", "queues"),
+        ("queues = {images = 1.5}", "queues"),
+        ("queues = {'my images' = 1}", "queues"),
+        ("costs = ['images']", "costs"),
+        ("costs = {images = true}", "costs"),
+        ("strict = true", "strict"),
     ],
 )
 def test_a_file_that_cannot_be_meant_is_refused_by_name(tmp_path: Path, file: str, field: str) -> None:

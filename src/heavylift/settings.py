@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from heavylift.errors import InvalidArgument
-from heavylift.options import DURABLE
+from heavylift.options import DURABLE, NAME
 
 FOLDER = ".heavylift"
 """The folder that marks a project's root and holds the embedded server's files."""
@@ -52,6 +52,10 @@ class Settings:
         allowed_roots: folders handlers may read and write; the root if empty.
         slots: processes of the cpu lane. One per processor: more only makes them queue for the processor.
         places: attempts the io lane runs at once; each may hold a thread.
+        queues: which queues to serve, with weights; None serves those of all loaded handlers, all with weight 1.
+        strict: `queues` are served in the order they are named in, instead of by weight.
+        costs: places of its lane that a job of a queue takes, where that is not one.
+        threads: most threads of a numeric library (BLAS, OpenMP) in a slot; 0 leaves that to the library.
         lock: life of a lock. A dead worker's jobs come back within this plus `sweep`.
         heartbeat: pause between renewals; three may fail before a lock is in danger.
         sweep: pause between the janitor's rounds.
@@ -77,6 +81,10 @@ class Settings:
     allowed_roots: tuple[Path, ...] = ()
     slots: int = field(default_factory=processors)
     places: int = 100
+    queues: Mapping[str, int] | None = None
+    strict: bool = False
+    costs: Mapping[str, int] = field(default_factory=dict)
+    threads: int = 1
     lock: float = 30.0
     heartbeat: float = 7.5
     sweep: float = 5.0
@@ -112,6 +120,12 @@ class Settings:
                 raise InvalidArgument("middleware", name, 'give "module:Name"')
         if not self.prefix or not set(self.prefix).isdisjoint("{}* \n"):
             raise InvalidArgument("prefix", self.prefix, "use letters, digits and _ . : -")
+        _check_numbers("queues", self.queues or {})
+        _check_numbers("costs", self.costs)
+        if self.queues is not None and not self.queues:
+            raise InvalidArgument("queues", self.queues, "name a queue, or leave it out to serve all")
+        if self.strict and self.queues is None:
+            raise InvalidArgument("strict", True, "name the queues in their order: queues")
 
     @classmethod
     def load(cls, env: Mapping[str, str] | None = None, **said: Any) -> Settings:
@@ -141,6 +155,7 @@ class Settings:
 _LOWEST: dict[str, float] = {
     "slots": 0,
     "places": 0,
+    "threads": 0,
     "lock": 0.2,
     "heartbeat": 0.05,
     "sweep": 0.05,
@@ -170,6 +185,8 @@ _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "Path": ((Path,), "a path"),
     "tuple[Path, ...]": ((tuple,), "a tuple of paths"),
     "tuple[str, ...]": ((tuple,), "a tuple of strings"),
+    "Mapping[str, int]": ((Mapping,), "a whole number for each queue"),
+    "Mapping[str, int] | None": ((Mapping, type(None)), "a whole number for each queue"),
 }
 """What a setting of a type may be given, by the type as it is written above."""
 
@@ -179,6 +196,29 @@ def _check_type(name: str, kind: str, value: Any) -> None:
     allowed, words = _TYPES[kind]
     if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed) or value == float("inf"):
         raise InvalidArgument(name, value, f"give {words}")
+
+
+def _check_numbers(name: str, numbers: Mapping[str, int]) -> None:
+    for queue, number in numbers.items():
+        if not isinstance(queue, str) or not NAME.fullmatch(queue):
+            raise InvalidArgument(name, queue, "is no name of a queue: use 1 to 100 letters, digits and _ . -")
+        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+            raise InvalidArgument(name, {queue: number}, "give whole numbers, 1 or more")
+
+
+def numbers_in(where: str, text: str) -> dict[str, int]:
+    """What a text like `critical=5,default` says of queues; 1 where no number is said.
+
+    Raises:
+        InvalidArgument: it cannot be read; names `where` it stands.
+    """
+    found: dict[str, int] = {}
+    for part in text.split(","):
+        name, equals, number = (word.strip() for word in part.partition("="))
+        if not name or name in found or (equals and not (number.isascii() and number.isdigit() and len(number) < 10)):
+            raise InvalidArgument(where, text, "give NAME or NAME=NUMBER with commas between, as critical=5,default=1")
+        found[name] = int(number) if equals else 1
+    return found
 
 
 def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
@@ -209,7 +249,13 @@ def _from_file(path: Path) -> dict[str, Any]:
         if not isinstance(entries, list):
             raise InvalidArgument("middleware", entries, 'give a list of "module:Name"')
         table["middleware"] = tuple(entries)
+    if isinstance(named := table.get("queues"), list):
+        table["queues"] = dict.fromkeys(named, 1) if _all_different(named) else named
     return table
+
+
+def _all_different(named: list[Any]) -> bool:
+    return all(isinstance(name, str) for name in named) and len(set(named)) == len(named)
 
 
 def _parse(name: str, kind: str, text: str, where: str) -> Any:
@@ -222,6 +268,8 @@ def _parse(name: str, kind: str, text: str, where: str) -> Any:
             return float(text)
         if kind == "tuple[str, ...]":
             return tuple(part.strip() for part in text.split(",") if part.strip())
+        if kind.startswith("Mapping"):
+            return numbers_in(where, text)
         if kind.startswith("tuple"):
             return tuple(Path(part).resolve() for part in text.split(os.pathsep) if part)
         return text

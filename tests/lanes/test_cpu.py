@@ -76,6 +76,17 @@ def test_a_child_is_a_group_of_its_own_deaf_to_ctrl_c_and_knows_neither_redis_no
     assert seen["threads"] == 2
 
 
+@pytest.mark.parametrize(("threads", "said", "seen"), [(3, None, "3"), (0, None, None), (1, "4", "4")])
+def test_numeric_libraries_get_the_threads_that_are_set_unless_their_variable_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int, said: str | None, seen: str | None
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if said is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", said)
+    with cpu_bench(tmp_path, slots=1, threads=threads) as bench:
+        assert result(bench.run("facts"))["blas"] == seen
+
+
 def test_the_fork_server_has_the_handlers(bench: Bench) -> None:
     seen = bench.lane.snapshot()
     assert seen["ready"]

@@ -163,3 +163,24 @@ def test_a_worker_is_told_of_the_cancelling_of_its_job(fleet: Fleet) -> None:
     fleet.connection.ask(JOBS.cancel("q", id))
     [(name, message)] = wait_until("a message", fleet.channel.read)
     assert (name, message.decode()) == (JOBS.common.worker_channel("w1"), f"cancel q {id}")
+
+
+def test_a_claim_of_nothing_says_whether_there_is_something_and_leaves_it_to_others(fleet: Fleet) -> None:
+    """It is how a worker learns that it is worth to save places for a job that needs several."""
+
+    def look(number: int) -> bool:
+        reply = fleet.connection.ask(JOBS.claim("q", "w1", number, 0, 1000, 60_000))
+        assert not reply.jobs
+        return reply.more
+
+    assert not look(1)
+    fleet.enqueue()
+    assert fleet.heard() == ["w1"], "a look that found nothing is told of the next job"
+    fleet.claim("w2", credits=4)
+    fleet.enqueue()
+    fleet.claim("w3")
+    fleet.heard()
+    fleet.enqueue()
+    assert look(2)
+    assert len(fleet.claim("w2", credits=4)) == 1
+    assert not look(3)

@@ -83,10 +83,10 @@ def start_worker(any_server: Server) -> Iterator[StartWorker]:
     handlers.running.clear()
 
     def start(kind: type[Worker] = Worker, *, queues: dict[str, int] | None = None, **settings: Any) -> Worker:
-        chosen = Settings.load(env={}, redis_url=any_server.url, **{**FAST, **settings})
+        chosen = Settings.load(env={}, redis_url=any_server.url, queues=queues or {"light": 1}, **{**FAST, **settings})
         modules = ["tests.worker.handlers"]
         registry = Registry(value for value in vars(handlers).values() if hasattr(value, "lane"))
-        workers.append(kind(chosen, registry, modules=modules, queues=queues or {"light": 1}))
+        workers.append(kind(chosen, registry, modules=modules))
         workers[-1].start()
         return workers[-1]
 

@@ -326,3 +326,46 @@ def test_the_older_of_two_attempts_of_one_job_is_the_one_that_lost(start_worker:
         worker.running.remove(job, newer.job.token)
         wait_until("the attempt has ended", lambda: not len(worker.running))
         store.connection.command("FLUSHALL")
+
+
+def test_a_worker_runs_only_what_fits_where_jobs_take_several_places_and_all_of_them_run(
+    start_worker: StartWorker, store: Store
+) -> None:
+    handlers.gates["now"].set()
+    slow = [store.enqueue(handlers.wait_slowly.job("now")) for _ in range(10)]
+    light = [store.enqueue(handlers.wait_for.job("now")) for _ in range(40)]
+    worker = start_worker(queues={"light": 1, "slow": 1}, costs={"slow": 3}, places=4)
+    most = 0
+
+    def all_ended() -> bool:
+        nonlocal most
+        taken = [entry.job.queue for entry in worker.running.entries() if entry.lane is not None and not entry.ended]
+        most = max(most, sum(3 if queue == "slow" else 1 for queue in taken))
+        return worker.dispatcher.settled == len(slow) + len(light)
+
+    wait_until("all to have ended", all_ended, 20)
+    assert most <= 4
+    assert {store.state(job, "slow") for job in slow} == {State.COMPLETED}
+
+
+def test_a_job_that_takes_every_place_gets_its_turn_among_those_that_take_one(
+    start_worker: StartWorker, store: Store
+) -> None:
+    """The light jobs never leave all places free by themselves: each enqueues its successor before it ends."""
+    worker = start_worker(queues={"light": 1, "slow": 1}, costs={"slow": 4}, places=4, poll=0.2)
+    for number in range(60):
+        store.enqueue(handlers.wait_for.job(f"gate{number}"))
+    wait_until("four of them to run", lambda: len(handlers.running) == 4)
+    handlers.gates["large"].set()
+    large = store.enqueue(handlers.wait_slowly.job("large"))
+    for number in range(60):
+        if store.state(large, "slow").ended:
+            break
+        handlers.gates[f"gate{number}"].set()
+        settled = worker.dispatcher.settled
+        wait_until("one more to have ended", lambda before=settled: worker.dispatcher.settled > before)
+    else:
+        raise AssertionError("it had to wait for all of them")
+    for number in range(60):
+        handlers.gates[f"gate{number}"].set()
+    wait_until("the others to end", lambda: worker.dispatcher.settled == 61)

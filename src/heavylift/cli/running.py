@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
@@ -52,7 +52,7 @@ class Run:
         self._feeders: list[Service] = []
         self._watched = [Watched.parse(text, self._registry, settings.root) for text in watch]
 
-    def go(self, queues: Mapping[str, int] | None, *, strict: bool, burst: bool) -> int:
+    def go(self, *, burst: bool) -> int:
         """Run until told to end, or drained; the exit code."""
         place = Place(self._settings)
         self._session.closing.callback(place.leave)
@@ -61,8 +61,6 @@ class Run:
             self._registry,
             modules=self._modules,
             locate=place.find,
-            queues=queues,
-            strict=strict,
             log_completed=self._log_completed,
         )
         signals = Signals(

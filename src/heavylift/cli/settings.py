@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,8 @@ def _shown(name: str, value: Any) -> Any:
         return without_password(value) if value else "(embedded server)"
     if name == "middleware":
         return ",".join(value)
+    if isinstance(value, Mapping):
+        return ",".join(f"{queue}={number}" for queue, number in value.items())
     if isinstance(value, tuple):
         return ":".join(map(str, value))
     return value if value is None or isinstance(value, (int, float, str)) else str(value)

@@ -11,6 +11,7 @@ import typer
 from heavylift.cli.session import Session, command
 from heavylift.errors import InvalidArgument
 from heavylift.files import Roots
+from heavylift.settings import numbers_in
 
 TUNING = "Tuning (also as HEAVYLIFT_... and in heavylift.toml)"
 
@@ -48,6 +49,9 @@ def worker(
         str | None, typer.Option(metavar="NAME=WEIGHT,...", help="Serve only these, by weight. Else all the handlers'.")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Serve --queues in order instead of by weight.")] = False,
+    costs: Annotated[
+        str | None, typer.Option(metavar="NAME=PLACES,...", help="Places a job of these queues takes. Else one.")
+    ] = None,
     burst: Annotated[bool, typer.Option("--burst", help="End when nothing is left to do.")] = False,
     reload: Annotated[bool, typer.Option("--reload", help="Start anew when code changes (development).")] = False,
     slots: Annotated[int | None, _number("Processes for heavy jobs; one per processor if not set.")] = None,
@@ -58,6 +62,7 @@ def worker(
     poll: Annotated[float | None, _seconds("Longest sleep of an idle worker.")] = None,
     deadline: Annotated[float | None, _seconds("Time for running jobs when it is told to end.")] = None,
     grace: Annotated[float | None, _seconds("Between asking a job to stop and killing it.")] = None,
+    threads: Annotated[int | None, _number("Threads of numeric libraries in such a process; 0 for any.")] = None,
     nice: Annotated[int | None, _number("Niceness of the processes for heavy jobs.")] = None,
     recycle_jobs: Annotated[int | None, _number("Renew such a process after so many jobs; 0 for never.")] = None,
     middleware: Annotated[
@@ -72,6 +77,9 @@ def worker(
     TSTP or USR1: claim nothing more (again: claim again). TTIN or USR2: show the stacks of all threads.
     """
     settings = session.settings_with(
+        queues=None if queues is None else numbers_in("--queues", queues),
+        strict=strict or None,
+        costs=None if costs is None else numbers_in("--costs", costs),
         slots=slots,
         places=places,
         lock=lock,
@@ -80,6 +88,7 @@ def worker(
         poll=poll,
         deadline=deadline,
         grace=grace,
+        threads=threads,
         nice=nice,
         recycle_jobs=recycle_jobs,
         middleware=tuple(middleware) if middleware else None,
@@ -97,26 +106,7 @@ def worker(
     from heavylift.cli.running import Run
 
     run = Run(session, settings, modules or (), watch or (), log_level)
-    raise typer.Exit(run.go(parse_queues(queues), strict=strict, burst=burst))
-
-
-def parse_queues(text: str | None) -> dict[str, int] | None:
-    """`critical=5,default=1`, or names alone, as weights.
-
-    Raises:
-        InvalidArgument: a weight is no number.
-    """
-    if text is None:
-        return None
-    found: dict[str, int] = {}
-    for part in text.split(","):
-        name, equals, weight = part.strip().partition("=")
-        if not name or (equals and not weight.strip().isdigit()):
-            raise InvalidArgument(
-                "--queues", text, "give NAME or NAME=WEIGHT with commas between, as critical=5,default=1"
-            )
-        found[name] = int(weight) if equals else 1
-    return found
+    raise typer.Exit(run.go(burst=burst))
 
 
 def _can_watch() -> bool:

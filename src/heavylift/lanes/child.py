@@ -45,7 +45,7 @@ class ChildSettings(msgspec.Struct, frozen=True):
     """What a child has to know.
 
     Attributes:
-        root, modules: where its handlers are, should the fork server not have them.
+        root, modules, threads: where its handlers are, should the fork server not have them; see `preload`.
         nice: added to its niceness.
         max_result: bytes.
         middleware: `module:Name` of each.
@@ -53,6 +53,7 @@ class ChildSettings(msgspec.Struct, frozen=True):
 
     root: str
     modules: tuple[str, ...]
+    threads: int
     nice: int
     max_result: int
     middleware: tuple[str, ...] = ()
@@ -215,7 +216,7 @@ def _load(said: ChildSettings) -> tuple[Handlers | None, bool, tuple[str, ...], 
     """The handlers, whether the fork server had them, their names, and what went wrong."""
     from heavylift.lanes import preload
 
-    orders = preload.Orders(said.root, said.modules, middleware=said.middleware)
+    orders = preload.Orders(said.root, said.modules, middleware=said.middleware, threads=said.threads)
     loaded = preload.loaded
     preloaded = loaded is not None and (loaded.orders.root, loaded.orders.modules) == (said.root, said.modules)
     if loaded is None or not preloaded:

@@ -44,10 +44,12 @@ class CpuLane:
 
     def __init__(self, settings: Settings, modules: Sequence[str], sink: Sink) -> None:
         root = str(settings.root)
-        said = ChildSettings(root, tuple(modules), settings.nice, settings.max_result, settings.middleware)
+        said = ChildSettings(
+            root, tuple(modules), settings.threads, settings.nice, settings.max_result, settings.middleware
+        )
         self._size = settings.slots
         self._sink = sink
-        orders = Orders(root, tuple(modules), util.get_temp_dir(), settings.middleware)
+        orders = Orders(root, tuple(modules), util.get_temp_dir(), settings.middleware, settings.threads)
         self._server = ForkServer(msgspec.json.encode(orders).decode())
         self._keeper = Keeper(
             settings.slots,
@@ -76,6 +78,11 @@ class CpuLane:
                 if time.monotonic() >= deadline:
                     return
                 launcher.changed.wait(LOOK_UP)
+
+    @property
+    def size(self) -> int:
+        """How many slots there are to be."""
+        return self._size
 
     def free(self) -> int:
         """Slots that can take a call now."""

@@ -64,6 +64,11 @@ class IoLane:
         self._loop_thread.start()
         self._watch.start()
 
+    @property
+    def size(self) -> int:
+        """Places that are not stuck."""
+        return self._places - len(self._stuck)
+
     def free(self) -> int:
         """Places free now."""
         return 0 if self._closing else max(0, self._places - len(self._runs) - len(self._stuck))

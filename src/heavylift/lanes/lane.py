@@ -79,6 +79,11 @@ class Lane(Protocol):
         Also soon after `hurry` says that nobody waits for it any more.
         """
 
+    @property
+    def size(self) -> int:
+        """Places there are, free or taken; without those that are stuck."""
+        ...
+
     def free(self) -> int:
         """Places free now."""
         ...

@@ -26,7 +26,7 @@ from heavylift.lanes.forkserver import PRELOAD
 from heavylift.middleware import find
 from heavylift.registry import Registry
 
-ONE_THREAD = (
+THREADS = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -34,19 +34,22 @@ ONE_THREAD = (
     "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
-"""Numeric libraries start a thread for each processor.
-
-A slot has one processor, so they get one thread, unless told otherwise.
-"""
+"""What numeric libraries read when they are loaded. Without it they start a thread for each processor, in each slot."""
 
 
 class Orders(msgspec.Struct, frozen=True):
-    """What to load, and the folder of the worker's sockets, to be removed should it die without doing so."""
+    """What to load, and with what.
+
+    Attributes:
+        sockets: the folder of the worker's sockets, to be removed should it die without doing so.
+        threads: of numeric libraries; 0 leaves that to them.
+    """
 
     root: str
     modules: tuple[str, ...] = ()
     sockets: str = ""
     middleware: tuple[str, ...] = ()
+    threads: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,9 @@ class Loaded:
 
 def load(orders: Orders) -> Loaded:
     """Import the handlers' modules. Never raises."""
-    for name in ONE_THREAD:
-        os.environ.setdefault(name, "1")
+    for name in THREADS:
+        if orders.threads:
+            os.environ.setdefault(name, str(orders.threads))  # who has set it himself has meant it
     try:
         registry = Registry.load(Path(orders.root), orders.modules)
         for name in orders.middleware:

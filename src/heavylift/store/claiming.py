@@ -85,7 +85,7 @@ class Claiming(Verbs):
             queue: its name.
             worker: who asks; `<worker>.<number>` becomes the token of what it gets.
             number: one more than the last claim's; the same again if the reply was lost.
-            credits: free places, 1 or more.
+            credits: jobs wanted; 0 only looks: `more` says whether there is one.
             lease_ms: life of the locks.
             sleep_ms: how long the worker will sleep if it finds nothing.
             max_bytes: soft bound of the reply; one job always fits.

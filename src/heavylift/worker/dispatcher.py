@@ -175,11 +175,21 @@ class Dispatcher(Service):
 
     def _claims(self, name: LaneName, lane: Lane) -> list[_Pending]:
         inflight = {p.queue: p for p in self._unanswered.values() if p.kind == "claim"}
-        reserved = sum(p.credits for p in inflight.values() if self._queues.queues[p.queue].lane == name)
-        reserved += self._starting.waiting(name)
-        allotted = self._queues.allot(name, lane.free() - reserved, inflight)
+        asked = ((self._queues.queues[p.queue], p.credits) for p in inflight.values())
+        size = lane.size
+        reserved = sum(credits * queue.needs(size) for queue, credits in asked if queue.lane == name)
+        reserved += self._starting.waiting(name, size)
+        if self._queues.costly:
+            reserved += sum(needs - 1 for needs in self._in_lane(lane, size))
+        allotted = self._queues.allot(name, lane.free() - reserved, inflight, size=size, most=MOST_CLAIMED)
         self._pass_on_unserved(name, {queue.name for queue, _ in allotted})
-        return [self._claim(queue, min(credits, MOST_CLAIMED)) for queue, credits in allotted]
+        return [self._claim(queue, credits) for queue, credits in allotted]
+
+    def _in_lane(self, lane: Lane, size: int) -> Iterator[int]:
+        """Places that each attempt in this lane takes."""
+        for entry in self._running.entries():
+            if entry.lane is lane and not entry.ended and (queue := self._queues.queues.get(entry.job.queue)):
+                yield queue.needs(size)
 
     def _pass_on_unserved(self, lane: LaneName, asked: set[str]) -> None:
         """Wake-ups for queues that get no place now are for somebody else."""
@@ -236,7 +246,12 @@ class Dispatcher(Service):
 
     def _was_claimed(self, pending: _Pending, reply: ClaimReply) -> None:
         queue = self._queues.queues[pending.queue]
-        queue.flagged = reply.more or len(reply.jobs) >= pending.credits
+        looked = pending.credits == 0
+        queue.flagged = reply.more or (not looked and len(reply.jobs) >= pending.credits)
+        if not (looked and reply.more):
+            queue.seen = -1
+        if len(reply.jobs) < pending.credits:
+            self._queues.unused(queue, pending.credits - len(reply.jobs), self._lanes[queue.lane].size)
         due = self._poll * random.uniform(0.8, 1.0)
         if reply.next_due_ms is not None:
             due = min(due, reply.next_due_ms / 1000 + 0.001)

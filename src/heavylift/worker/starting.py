@@ -53,9 +53,9 @@ class Starting:
             self._running.add(entry)
         self._arrived.append((queue, entries))
 
-    def waiting(self, lane: LaneName) -> int:
-        """Places of this lane that are needed for what has arrived."""
-        return sum(len(entries) for queue, entries in self._arrived if queue.lane == lane)
+    def waiting(self, lane: LaneName, size: int) -> int:
+        """Places of this lane, which has so many, that are needed for what has arrived."""
+        return sum(len(entries) * queue.needs(size) for queue, entries in self._arrived if queue.lane == lane)
 
     def start(self) -> None:
         """Hand all of it to the lanes."""

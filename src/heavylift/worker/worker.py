@@ -17,7 +17,7 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -71,11 +71,9 @@ class Worker:
 
     Args:
         settings: see `Settings`.
-        registry: the handlers. Their queues are served unless `queues` says which.
+        registry: the handlers. Their queues are served unless the settings say which.
         modules: the modules the handlers are in, by name; the cpu lane's processes import them.
         locate: says where Redis is, asked at every connect (an embedded server may have to be started again).
-        queues: weights of the queues to serve.
-        strict: serve queues in the order given instead of by weight.
         log_completed: have a log line for each attempt that completed, too; others always have one.
         middleware: objects instead of those that the settings name; the cpu lane's processes have none of these.
 
@@ -90,8 +88,6 @@ class Worker:
         *,
         modules: Sequence[str],
         locate: Callable[[], Target] | None = None,
-        queues: Mapping[str, int] | None = None,
-        strict: bool = False,
         log_completed: bool = False,
         middleware: Sequence[Middleware] | None = None,
     ) -> None:
@@ -99,7 +95,7 @@ class Worker:
         self.settings = settings
         self.registry = registry
         self.middleware = load(settings.middleware, settings.root) if middleware is None else checked(middleware)
-        self.queues = ServedQueues.build(registry.lanes, queues, strict)
+        self.queues = ServedQueues.build(registry.lanes, settings.queues, settings.strict, settings.costs)
         self.done = threading.Event()
         self.crashed: BaseException | None = None
         self._locate = locate or (lambda: Target.from_settings(settings))

@@ -66,7 +66,10 @@ keep_meta()
 local unsorted = by_lines and (revising or call('EXISTS', line_key) == 1)
 if by_lines then tidy() end
 
-local more = early or unsorted or (#ids > 0 and (#ids == credits or #ids == most))
+-- No credits: a look whether there is something to save places for.
+local seen = credits == 0 and not (queue_limit and room < 1)
+  and call('EXISTS', by_lines and ring_key or line_key) == 1
+local more = early or unsorted or seen or (#ids > 0 and (#ids == credits or #ids == most))
 local next_at = first[1] and tonumber(first[2])
 local function ask_by(time)
   if time then next_at = math.min(next_at or time, time) end
