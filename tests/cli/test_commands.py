@@ -262,3 +262,21 @@ def test_a_limit_that_cannot_be_meant_is_refused(project: Project, args: list[st
     done = project.run("limit", *args)
     assert done.returncode == 2
     assert expected in " ".join(done.stderr.split())
+
+
+def test_a_schedule_is_written_listed_paused_run_and_removed(project: Project) -> None:
+    (written,) = project.json(
+        "schedule", "set", "nightly", "echo", "0 3 * * *", "--arg", "text=hello", "--tz", "Asia/Tokyo"
+    )
+    assert (written["times"], written["args"]) == ("0 3 * * * Asia/Tokyo", {"text": "hello"})
+    assert [one["name"] for one in project.json("schedule", "list")] == ["nightly"]
+    assert "nightly" in project.run("schedule").stdout
+    assert project.json("schedule", "pause", "nightly") == [{"name": "nightly", "how": "paused"}]
+    assert project.json("schedule", "list")[0]["paused"] is True
+    assert project.json("schedule", "resume", "nightly") == [{"name": "nightly", "how": "resumed"}]
+    (ran,) = project.json("schedule", "run", "nightly")
+    assert state(project, ran["how"].removeprefix("job ")) == "waiting"
+    assert project.json("schedule", "remove", "nightly") == [{"name": "nightly", "how": "removed"}]
+    refused = project.run("schedule", "set", "x", "echo", "every tuesday", "--arg", "text=a")
+    assert (refused.returncode, "every tuesday" in refused.stderr) == (2, True)
+    assert project.run("schedule", "pause", "nightly").returncode == 1

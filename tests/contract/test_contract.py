@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from heavylift import AsyncClient, Client, JobCancelled, JobFailed, JobSpec, Settings, State
+from heavylift import AsyncClient, Client, Every, JobCancelled, JobFailed, JobSpec, Settings, State
 from tests.contract.conftest import Work
 from tests.contract.handlers import (
     asks_again,
@@ -228,3 +228,16 @@ def test_workers_are_listed_while_they_live(client: Client, work: Work) -> None:
     with work() as worker:
         wait_until("it is listed", lambda: worker.id in [one["id"] for one in client.workers()])
     wait_until("it has left", lambda: client.workers() == [])
+
+
+def test_a_schedule_makes_one_job_for_each_tick_though_two_workers_look(client: Client, work: Work) -> None:
+    with work(), work():
+        client.schedule("beat", echo.job("tick"), Every(seconds=1))
+        wait_until("two ticks", lambda: client.schedules("light")[0].fired >= 2, timeout=10)
+        (found,) = client.schedules("light")
+        assert client.pause_schedule("beat")
+        assert found.last is not None
+        assert client.job(found.last, "light").result(timeout=10) == "tick"
+        assert client.schedules("light")[0].fired == found.fired
+    assert order == ["tick"] * found.fired
+    assert client.unschedule("beat")

@@ -23,6 +23,7 @@ from heavylift.job import AttemptRecord, ClaimedJob, Reason, State
 from heavylift.lanes.running import Run
 from heavylift.middleware import Middleware, overriding
 from heavylift.registry import Registry
+from heavylift.request import Requests
 from heavylift.settings import Settings
 from heavylift.store.connection import Connection
 from heavylift.store.jobs import BATCH_BYTES, Jobs
@@ -38,9 +39,13 @@ from heavylift.worker.janitor import Janitor
 from heavylift.worker.queues import ServedQueue
 from heavylift.worker.relay import Relay
 from heavylift.worker.running import RunningTable
+from heavylift.worker.scheduler import Scheduler
 from heavylift.worker.settler import Settler
 from heavylift.worker.sink import WorkerSink
 from heavylift.worker.starting import Starting
+
+NO_TICK = 1e12
+"""Seconds until the next tick of a schedule where there is none."""
 
 LEASE_MS = 600_000
 """Life of a lock here: nobody renews it, and an attempt may take its time in a debugger."""
@@ -190,10 +195,22 @@ class Drain:
             queues=[],
             settings=settings,
         )
+        self._scheduler = Scheduler(
+            jobs,
+            contact,
+            registry,
+            queues=sorted(registry.lanes),
+            requests=Requests(settings.max_payload),
+            poll=NO_TICK,
+        )
+        self._next_tick = NO_TICK
         self._attempts: list[Attempted] = []
 
     def steps(self, with_delayed: bool | float | timedelta, most: int) -> Steps[Drained]:
         """Run what is due until nothing is; then, if asked to, let time pass until something is due again.
+
+        Schedules tick as far as time is let pass. They never end, so where it is let pass without a limit, none of
+        their ticks is waited for.
 
         Raises:
             AssertionError: `most` attempts did not come to an end of it.
@@ -203,7 +220,7 @@ class Drain:
         try:
             while True:
                 yield from self._all_due(most)
-                wait = self._next_due()
+                wait = self._next_due(with_ticks=horizon != float("inf"))
                 if wait is None or wait > horizon:
                     return Drained.of(self._attempts)
                 self._clock.advance(wait)
@@ -234,7 +251,10 @@ class Drain:
         return len(self._attempts) > before
 
     def _look_after(self) -> None:
-        """What workers do beside their jobs: expire, take over, tell children of their parents."""
+        """What workers do beside their jobs: fire schedules, expire, take over, tell children of their parents."""
+        while not (pause := self._scheduler.round()):
+            pass
+        self._next_tick = pause
         self._janitor.round()
         self._settle()
         while not self._handover.idle():
@@ -291,10 +311,12 @@ class Drain:
     def _queues(self) -> list[str]:
         return sorted({*self._registry.lanes, *self._connection.ask(self._jobs.queues())})
 
-    def _next_due(self) -> float | None:
+    def _next_due(self, *, with_ticks: bool) -> float | None:
         """Seconds until something is due that will be claimed then."""
         counts = [self._connection.ask(self._jobs.counts(queue)) for queue in self._queues()]
-        waits = [one.next_due_ms for one in counts if one.next_due_ms and not one.paused]
+        waits: list[float] = [one.next_due_ms for one in counts if one.next_due_ms and not one.paused]
+        if with_ticks and self._next_tick < NO_TICK:
+            waits.append(self._next_tick * 1000)
         return min(waits) / 1000 if waits else None
 
 

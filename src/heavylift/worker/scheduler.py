@@ -146,8 +146,8 @@ class Scheduler(Service):
         """Bring a queue's schedules in line with what the handlers say. False if a slot of a Cluster is moving."""
         said = {one.name: one for one in self._registry.schedules.get(queue, ())}
         now, there = self._all(queue)
-        calls = [self._write(queue, one, now) for name, one in said.items() if name not in there]
-        calls += [self._write(queue, said[name], now) for name in there if name in said]
+        calls: list[Call[Any]] = [self._write(queue, one, now) for one in said.values()]
+        calls += [self._jobs.register_queue(queue)] * bool(said)
         calls += [
             self._jobs.unschedule(queue, name, schedule.text("rev"))
             for name, schedule in there.items()

@@ -1,0 +1,167 @@
+"""`heavylift schedule`: jobs that are made again and again: look at them, write them, pause them, run one now."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from heavylift.cli import output
+from heavylift.cli.session import JsonOption, Session, command
+from heavylift.errors import InvalidArgument
+from heavylift.schedule import CatchUp, ScheduleRecord
+from heavylift.timetable import Cron, Every, Timetable, timetable
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Of the schedule.")]
+QueueOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Of this queue, where several have one.", show_default=False)
+]
+ListQueueOption = Annotated[str | None, typer.Option("--queue", metavar="NAME", help="Of this queue only.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(
+        help="Jobs that are made again and again, by cron expression or interval.", invoke_without_command=True
+    )
+    group.callback()(command(schedules))
+    group.command("list")(command(listing))
+    for fn in (set_, pause, resume, run, remove):
+        group.command(fn.__name__.rstrip("_"))(command(fn))
+    app.add_typer(group, name="schedule")
+
+
+def schedules(session: Session) -> None:
+    """Jobs that are made again and again, by cron expression or interval. Without a command: list them."""
+    if session.context.invoked_subcommand is None:
+        listing(session)
+
+
+def listing(session: Session, queue: ListQueueOption = None, json: JsonOption = False) -> None:
+    """List schedules with their next ticks."""
+    from heavylift.cli.doors import client_of
+
+    found = client_of(session).schedules(queue)
+    if json:
+        for record in found:
+            output.json_line(_facts(record))
+        return
+    if not found:
+        session.out.print("no schedules", style="dim")
+        return
+    table = output.table(
+        "schedule", "queue", "handler", "when", "next", "fired", "left out", right=("fired", "left out")
+    )
+    for record in found:
+        table.add_row(
+            Text(record.name, style="bold"),
+            record.queue,
+            record.handler,
+            _when(record.times),
+            _next(record),
+            str(record.fired),
+            output.count(record.skipped, "yellow"),
+        )
+    session.out.print(table)
+
+
+def set_(
+    session: Session,
+    name: NameArgument,
+    handler: Annotated[str, typer.Argument(metavar="HANDLER", help="Of its jobs.")],
+    times: Annotated[
+        str, typer.Argument(metavar="TIMES", help='"0 3 * * *", "@daily", "every 5 minutes"; put it in quotes.')
+    ],
+    arg: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="An argument of its jobs.", show_default=False)
+    ] = None,
+    tz: Annotated[str | None, typer.Option(metavar="ZONE", help="Of a cron expression; UTC if not given.")] = None,
+    catch_up: Annotated[CatchUp, typer.Option(help="once: make up for the latest tick that was missed.")] = "once",
+    overlap: Annotated[bool, typer.Option(help="Tick while the job of the tick before goes on.")] = True,
+    queue: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Another queue than the handler's.", show_default=False)
+    ] = None,
+    module: Annotated[
+        list[str] | None, typer.Option("--module", "-m", help="A module with handlers, beside the folder handlers/.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Write a schedule, or change it: `schedule set nightly report "0 3 * * *" --arg kind=long`."""
+    from heavylift.cli.asking import named
+    from heavylift.cli.doors import client_of
+    from heavylift.registry import Registry
+
+    found = Registry.load(session.settings.root, module or ()).get(handler)
+    if found is None:
+        raise InvalidArgument("handler", handler, "is not loaded here; `heavylift handlers` lists those that are")
+    when: Timetable = timetable(times)
+    if tz is not None:
+        if not isinstance(when, Cron):
+            raise InvalidArgument("tz", tz, "leave it out: an interval has no time zone")
+        when = Cron(when.expression, tz)
+    job = found.job(**named(found, arg or []))
+    record = client_of(session).schedule(name, job, when, catch_up=catch_up, overlap=overlap, queue=queue)
+    if json:
+        output.json_line(_facts(record))
+    else:
+        session.out.print(Text.assemble((name, "bold"), "  next ", _next(record)))
+
+
+def pause(session: Session, name: NameArgument, queue: QueueOption = None, json: JsonOption = False) -> None:
+    """Make no more jobs of a schedule, until it is resumed."""
+    from heavylift.cli.doors import client_of
+
+    done = client_of(session).pause_schedule(name, queue)
+    _say(session, name, "paused" if done else "was paused", json)
+
+
+def resume(session: Session, name: NameArgument, queue: QueueOption = None, json: JsonOption = False) -> None:
+    """Go on with a paused schedule; ticks that passed meanwhile are not made up for."""
+    from heavylift.cli.doors import client_of
+
+    done = client_of(session).resume_schedule(name, queue)
+    _say(session, name, "resumed" if done else "was not paused", json)
+
+
+def run(session: Session, name: NameArgument, queue: QueueOption = None, json: JsonOption = False) -> None:
+    """Put a job of a schedule in now, beside its ticks."""
+    from heavylift.cli.doors import client_of
+
+    _say(session, name, f"job {client_of(session).run_schedule(name, queue).id}", json)
+
+
+def remove(session: Session, name: NameArgument, queue: QueueOption = None, json: JsonOption = False) -> None:
+    """Delete a schedule; jobs it has made stay."""
+    from heavylift.cli.doors import client_of
+
+    done = client_of(session).unschedule(name, queue)
+    _say(session, name, "removed" if done else "there is none", json)
+
+
+def _say(session: Session, name: str, how: str, json: bool) -> None:
+    if json:
+        output.json_line({"name": name, "how": how})
+    else:
+        session.out.print(Text.assemble((name, "bold"), "  ", how))
+
+
+def _when(times: Timetable) -> str:
+    if isinstance(times, Cron):
+        return times.expression + ("" if times.tz == "UTC" else f" {times.tz}")
+    parts = [f"{getattr(times, unit):g} {unit}" for unit in ("days", "hours", "minutes", "seconds")]
+    return "every " + " ".join(part for part in parts if not part.startswith("0 "))
+
+
+def _next(record: ScheduleRecord) -> Text:
+    if record.paused:
+        return Text("paused", style="yellow")
+    if not record.upcoming:
+        return Text("over", style="dim")
+    return Text(f"{record.upcoming[0].astimezone():%Y-%m-%d %H:%M:%S}")
+
+
+def _facts(record: ScheduleRecord) -> dict[str, Any]:
+    facts: dict[str, Any] = {name: getattr(record, name) for name in record.__struct_fields__}
+    kind = "every" if isinstance(record.times, Every) else "cron"
+    return facts | {"times": _when(record.times), "kind": kind}
