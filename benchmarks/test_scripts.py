@@ -16,10 +16,10 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.measure import script_us
 from heavylift.decide import Settlement
-from heavylift.job import State, new_id
+from heavylift.job import ClaimedJob, State, new_id
 from heavylift.settings import Settings
 from heavylift.store.connection import Connection, Target
-from heavylift.store.jobs import Jobs, NewJob, SettleItem
+from heavylift.store.jobs import Jobs, NewJob, SettleItem, batches
 from heavylift.store.scripts import Scripts
 from tests.servers import Server
 from tests.store.loads import LARGE, SMALL, Load
@@ -41,7 +41,9 @@ def connection(server: Server) -> Iterator[Connection]:
 
 
 class Life:
-    """Takes jobs through enqueue, claim and settle, and adds up what each costs Redis."""
+    """Takes jobs through enqueue, claim and settle, `per_call` at a time, and adds up what each costs Redis."""
+
+    per_call = PER_CALL
 
     def __init__(self, server: Server, connection: Connection) -> None:
         self.jobs = Jobs("heavylift", Scripts())
@@ -52,34 +54,37 @@ class Life:
 
     def fill(self, count: int) -> None:
         """Let `count` jobs wait."""
-        for _ in range(0, count, 100):
-            self._ask(self.jobs.enqueue(QUEUE, _new(100), new_id()))
+        for batch in batches(self.new(count)):
+            self._ask(self.jobs.enqueue(QUEUE, batch, new_id()))
 
     def turn(self) -> None:
-        """Enqueue 50, claim 50, settle 50: the backlog stays."""
-        self._timed("enqueue", lambda: self._ask(self.jobs.enqueue(QUEUE, _new(PER_CALL), new_id())))
-        claimed = self._timed(
-            "claim", lambda: self._ask(self.jobs.claim(QUEUE, "w", next(self.numbers), PER_CALL, 30_000, 5_000))
-        ).jobs
-        assert len(claimed) == PER_CALL
+        """Enqueue, claim and settle so many: the backlog stays."""
+        some = self.new(self.per_call)
+        self._timed("enqueue", lambda: self._ask(self.jobs.enqueue(QUEUE, some, new_id())))
+        claimed = self._timed("claim", self.claim)
+        assert len(claimed) == self.per_call
         done = Settlement(State.COMPLETED, result=b"null")
         items = [SettleItem(job.id, job.token, done) for job in claimed]
         answers = self._timed("settle", lambda: self._ask(self.jobs.settle(QUEUE, "w", next(self.numbers), items)))
         assert set(answers) == {"ok"}
 
+    def new(self, count: int) -> list[NewJob]:
+        """Jobs to be enqueued."""
+        return [NewJob(id=new_id(), spec=SPEC, handler="note_async") for _ in range(count)]
+
+    def claim(self) -> list[ClaimedJob]:
+        """Claim so many."""
+        return self._ask(self.jobs.claim(QUEUE, "w", next(self.numbers), self.per_call, 30_000, 5_000)).jobs
+
     def _timed(self, verb: str, call: Callable[[], Any]) -> Any:
         before = script_us(self._server)
         answer = call()
-        self.us[verb].append((script_us(self._server) - before) / PER_CALL)
+        self.us[verb].append((script_us(self._server) - before) / self.per_call)
         return answer
 
     def medians(self) -> dict[str, float]:
         """Redis us per job of each verb."""
         return {verb: round(statistics.median(values), 2) for verb, values in self.us.items()}
-
-
-def _new(count: int) -> list[NewJob]:
-    return [NewJob(id=new_id(), spec=SPEC, handler="note_async") for _ in range(count)]
 
 
 @pytest.mark.parametrize("waiting", [1_000, 100_000])

@@ -44,46 +44,55 @@ local function limits_of(group)
 end
 
 -- What runs is counted per group, and per path where there is a key. Jobs of path "" came before there were limits.
--- Each count is read and written once a call: `keep_held` writes what has changed.
+-- Each count is read once a call, and `keep_held` writes all that have changed.
 local helds, changes = {}, {}
 
-local function keep_count(field)
-  local count = call('HINCRBY', held_key, field, changes[field])
-  if count <= 0 then call('HDEL', held_key, field) end
-  helds[field], changes[field] = math.max(0, count), nil
-end
-
-local function held(field)
-  if not helds[field] then
-    if changes[field] then
-      keep_count(field) -- this tells how many there are now, too
-    else
-      helds[field] = tonumber(call('HGET', held_key, field)) or 0
-    end
+-- Reads how many run in the places that are keys of `places`, as far as that is not known.
+local function read_held(places)
+  local unread = {}
+  for place in pairs(places) do
+    if not helds[place] then unread[#unread + 1] = place end
   end
-  return helds[field]
+  local counts = #unread > 0 and call('HMGET', held_key, unpack(unread))
+  for i, place in ipairs(unread) do
+    helds[place] = (tonumber(counts[i] or nil) or 0) + (changes[place] or 0)
+  end
 end
 
-local function change_count(field, change)
-  changes[field] = (changes[field] or 0) + change
-  if helds[field] then helds[field] = helds[field] + change end
+local function held(place)
+  if not helds[place] then read_held({ [place] = true }) end
+  return helds[place]
+end
+
+local function change_held(place, change)
+  changes[place] = (changes[place] or 0) + change
+  if helds[place] then helds[place] = helds[place] + change end
 end
 
 local function hold(path, change)
   if path ~= '' then
-    change_count(group_of(path), change)
-    if has_key(path) then change_count(path, change) end
+    change_held(group_of(path), change)
+    if has_key(path) then change_held(path, change) end
   end
 end
 
 local function keep_held()
-  for field in pairs(changes) do
-    keep_count(field)
+  read_held(changes)
+  local counts, gone = {}, {}
+  for place in pairs(changes) do
+    if helds[place] > 0 then
+      also(counts, place, whole(helds[place]))
+    else
+      gone[#gone + 1] = place
+    end
   end
+  if #counts > 0 then call('HSET', held_key, unpack(counts)) end
+  if #gone > 0 then call('HDEL', held_key, unpack(gone)) end
+  changes = {}
 end
 
-local function is_full(limit, field)
-  return limit ~= nil and held(field) >= limit
+local function is_full(limit, place)
+  return limit ~= nil and held(place) >= limit
 end
 
 -- The arrival time of a place. Never further ahead than its tokens allow: after a change of rate the new one holds.

@@ -138,14 +138,15 @@ local function admit_each(paths, anew)
   return sum + gated - before
 end
 
-local function was_full(limit, field, freed)
-  return limit ~= nil and held(field) + freed >= limit
+local function was_full(limit, place, freed)
+  return limit ~= nil and held(place) + freed >= limit
 end
 
 -- Lets lines and groups in that were full until places were given back, `freed` by path. Returns as `admit_each`. While
 -- a change of limits is not through, any may have been.
 local function admit_freed(freed)
   local paths, groups = {}, {}
+  read_held(freed) -- in one read
   for path, count in pairs(freed) do
     local group = group_of(path)
     groups[group] = (groups[group] or 0) + count
