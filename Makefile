@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest
 PARALLEL := -n logical --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: run-worker enqueue status samples test test-faults bench bench-peers lint format docs clean help
+.PHONY: run-worker enqueue status samples test test-models test-faults bench bench-peers lint format docs clean help
 
 ##@ Use it
 
@@ -30,6 +30,9 @@ samples: $(VENV)/run.stamp  ## paint the sample images again
 
 test: $(VENV)/test.stamp  ## run all tests (one file: make test ARGS=tests/test_embedded.py)
 	@$(PYTEST) $(PARALLEL) $(ARGS)
+
+test-models: $(VENV)/test.stamp  ## run the state machines of the store for longer (as long: HEAVYLIFT_TEST_EXAMPLES=400)
+	@HEAVYLIFT_TEST_EXAMPLES=$${HEAVYLIFT_TEST_EXAMPLES:-400} $(PYTEST) $(PARALLEL) --timeout=0 tests/store -k model $(ARGS)
 
 test-faults: $(VENV)/test.stamp  ## run the tests that kill, freeze and restart real processes
 	@$(PYTEST) -m fault $(ARGS)

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import redis
 
@@ -40,30 +41,45 @@ class Census:
 
 
 def read(client: redis.Redis, keys: Keys) -> Census:
-    """The whole of a queue."""
+    """The whole of a queue, in a few round trips."""
     census = Census()
-    for raw in client.scan_iter(match=keys.base.replace("[", "\\[") + "*", count=1000):
-        name = raw.decode()[len(keys.base) :]
-        kind = client.type(raw)
-        if name.startswith(PASSING):
-            census.other[name] = kind
-        elif name.startswith("unique:"):
-            census.unique[name[7:]] = (client.get(raw) or b"").decode()
-        elif kind == b"zset":
-            census.zsets[name] = {id.decode(): score for id, score in client.zrange(raw, 0, -1, withscores=True)}
-        elif kind == b"hash":
-            stored = {f.decode(): v.decode("utf-8", "replace") for f, v in client.hgetall(raw).items()}
-            if name == "meta":
-                census.meta = stored
-            elif name == "held":
-                census.held = {path: int(n) for path, n in stored.items()}
-            elif name.startswith("job:"):
-                census.jobs[name[4:]] = stored
-            else:
-                census.other[name] = stored
-        else:
-            census.other[name] = client.dump(raw)
+    found = list(dict.fromkeys(client.scan_iter(match=keys.base.replace("[", "\\[") + "*", count=1000)))
+    with client.pipeline(transaction=False) as pipe:
+        for raw in found:
+            pipe.type(raw)
+        kinds = pipe.execute()
+        for raw, kind in zip(found, kinds, strict=True):
+            match kind:
+                case b"zset":
+                    pipe.zrange(raw, 0, -1, withscores=True)
+                case b"hash":
+                    pipe.hgetall(raw)
+                case _:
+                    pipe.get(raw) if kind == b"string" else pipe.dump(raw)
+        for raw, kind, value in zip(found, kinds, pipe.execute(), strict=True):
+            _enter(census, raw.decode()[len(keys.base) :], kind, value)
     return census
+
+
+def _enter(census: Census, name: str, kind: bytes, value: Any) -> None:
+    if name.startswith(PASSING):
+        census.other[name] = kind
+    elif name.startswith("unique:"):
+        census.unique[name[7:]] = (value or b"").decode()
+    elif kind == b"zset":
+        census.zsets[name] = {id.decode(): score for id, score in value}
+    elif kind == b"hash":
+        stored = {f.decode(): v.decode("utf-8", "replace") for f, v in value.items()}
+        if name == "meta":
+            census.meta = stored
+        elif name == "held":
+            census.held = {path: int(n) for path, n in stored.items()}
+        elif name.startswith("job:"):
+            census.jobs[name[4:]] = stored
+        else:
+            census.other[name] = stored
+    else:
+        census.other[name] = value
 
 
 def check(census: Census) -> None:

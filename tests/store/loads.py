@@ -20,7 +20,7 @@ from heavylift.options import JobRef
 from heavylift.store.call import Call
 from heavylift.store.connection import Connection
 from heavylift.store.flowing import MOST_LINKED, MOST_STAGED, Link, Waiting, deliveries, staged
-from heavylift.store.jobs import Jobs, NewJob, ProgressItem, SettleItem, batches
+from heavylift.store.jobs import Jobs, NewJob, NewSchedule, ProgressItem, SettleItem, Tick, batches
 from heavylift.store.letters import REPLAYS_AT_ONCE
 from heavylift.store.repairing import SWEPT_AT_ONCE
 from heavylift.store.verbs import runs
@@ -74,6 +74,7 @@ class Load:
         self._flows(size)
         self._limits()
         self._effects(size)
+        self._schedules(size)
 
     # --- a worker's verbs -----------------------------------------------------------------------------------
 
@@ -229,6 +230,21 @@ class Load:
         self._timed("once_begin", jobs.once_begin(key, "n", QUEUE, "j", "t", LEASE))
         self._timed("once_done", jobs.once_done(key, "t", _text(size), LEASE))
         self._timed("once_forget", jobs.once_forget(key))
+
+    def _schedules(self, size: int) -> None:
+        """A hundred of them."""
+        jobs, like = self.jobs, self._new(1, size)[0]
+        for number in range(100):
+            new = NewSchedule(f"s{number}", b"1", like, "once", False, 1, "r")
+            self._timed("schedule", jobs.schedule(QUEUE, new))
+        found = self._timed("schedules", jobs.schedules(QUEUE, due=True)).schedules
+        for one in found[:3]:
+            tick = Tick(one.name, 1, "r", 1)
+            self._timed("schedule_pass", jobs.pass_tick(QUEUE, tick))
+            self._enqueue([one.job(new_id(), _spec(size), tick)])
+            self._timed("schedule_pause", jobs.pause_schedule(QUEUE, one.name))
+        for number in range(100):
+            self._timed("unschedule", jobs.unschedule(QUEUE, f"s{number}"))
 
     def _enqueue(self, new: Sequence[NewJob]) -> None:
         for batch in batches(new):

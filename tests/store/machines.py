@@ -22,19 +22,24 @@ class StoreMachine(RuleBasedStateMachine):
     connection: Connection
 
 
-def run(machine: type[StoreMachine], server: Server, steps: int = 40) -> None:
-    """Many runs of the machine's rules in any order, each of at most so many steps. Every call is held to the table."""
+def run(machine: type[StoreMachine], server: Server, steps: int = 40, examples: int = EXAMPLES) -> set[str]:
+    """Many runs of the machine's rules in any order, each of at most so many steps. Every call is held to the table.
+
+    Returns:
+        the verbs that were called.
+    """
     with server.client() as client:
         connection = Recorder(server.url, client)
         try:
             run_state_machine_as_test(
                 type(machine.__name__, (machine,), {"client": client, "connection": connection}),
                 settings=settings(
-                    max_examples=EXAMPLES,
+                    max_examples=examples,
                     stateful_step_count=steps,
                     deadline=None,
                     suppress_health_check=list(HealthCheck),
                 ),
             )
+            return connection.called
         finally:
             connection.close()
