@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import timedelta
 
 from heavylift import Context, handler
@@ -20,7 +21,7 @@ def test_drain_fires_the_schedules_whose_time_comes(jobs: Harness) -> None:
     jobs.use(close_books)
     assert jobs.drain() == Drained()
     assert jobs.drain(with_delayed=timedelta(days=3)) == Drained(completed=3)
-    assert [later - sooner for sooner, later in zip(nights, nights[1:], strict=False)] == [86_400, 86_400]
+    assert [later - sooner for sooner, later in itertools.pairwise(nights)] == [86_400, 86_400]
     assert jobs.drain(with_delayed=True) == Drained(), "they never end, so nobody waits for them"
     (found,) = jobs.client.schedules()
     assert (found.name, found.declared, found.fired, found.skipped) == ("close_books", True, 3, 0)
