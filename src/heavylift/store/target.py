@@ -118,7 +118,7 @@ class Target:
             socket.connect()
             return socket  # type: ignore[no-any-return]
         except (RedisError, OSError) as wrong:
-            raise unreachable(self, wrong) from None
+            raise unreachable(self, wrong, self._last_words() if _hung_up(wrong) else "") from None
 
     async def dial_async(self, name: str) -> Any:
         """As `dial`, for an event loop."""
@@ -130,7 +130,8 @@ class Target:
             await socket.connect()
             return socket
         except (RedisError, OSError) as wrong:
-            raise unreachable(self, wrong) from None
+            said = await asyncio.to_thread(self._last_words) if _hung_up(wrong) else ""
+            raise unreachable(self, wrong, said) from None
 
     def manners(self, name: str, retry: Any) -> dict[str, Any]:
         """What every connection is told beside its address."""
@@ -154,6 +155,20 @@ class Target:
                 raise
             return self._discover({**manners, **told})
 
+    def _last_words(self) -> str:
+        """What a server says that hangs up before it is greeted: that it has too many clients, or lets no stranger in.
+
+        The greeting fails before its answer is read, so the question is asked once more, without a word of ours.
+        """
+        try:
+            options = {**self.options, **self.primary()} if self.sentinel else dict(self.options)
+            kind = options.pop("connection_class", Socket)
+            with kind(**options, **self.manners("", Retry(NoBackoff(), 0)))._connect() as wire:
+                wire.settimeout(1.0)
+                return str(wire.recv(1024).decode("utf-8", "replace")).strip().removeprefix("-")
+        except (RedisError, OSError):
+            return ""
+
     def _discover(self, manners: dict[str, Any]) -> dict[str, Any]:
         sentinels: Any = Sentinel(list(self.nodes), sentinel_kwargs=manners)  # type: ignore[no-untyped-call]
         try:
@@ -164,11 +179,18 @@ class Target:
         return {"host": host, "port": port}
 
 
-def unreachable(target: Target, wrong: Exception) -> StoreError:
-    """The error to hand out when a connection could not be made."""
+def unreachable(target: Target, wrong: Exception, said: str = "") -> StoreError:
+    """The error to hand out when a connection could not be made; `said` is what the server gave as its reason."""
     if isinstance(wrong, AuthenticationError) or "NOPERM" in str(wrong) or "WRONGPASS" in str(wrong):
         return PermissionMissing(f"{target} refuses the user: {wrong}")
-    return Unavailable(f"{target} cannot be reached: {wrong}")
+    return Unavailable(f"{target} cannot be reached: {said or wrong}")
+
+
+def _hung_up(wrong: BaseException | None) -> bool:
+    """The other end closed the connection while it was greeted."""
+    while wrong is not None and not isinstance(wrong, BrokenPipeError | ConnectionResetError):
+        wrong = wrong.__cause__ or wrong.__context__
+    return wrong is not None
 
 
 def _address(text: str) -> Address:
