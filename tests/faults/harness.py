@@ -12,12 +12,16 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
 from heavylift import Client
 from heavylift.settings import Settings
 from tests.waiting import wait_until
 
 LOCK, SWEEP = 2.0, 1.0
+BOTH_KINDS = pytest.mark.parametrize("any_server", ["redis", "valkey"], indirect=True)
+"""A row that is played with Redis and with Valkey, because the server has a say in it."""
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 

@@ -33,6 +33,28 @@ async def until_told(ctx: Context, ledger: str, gate: str) -> str:
     return "told"
 
 
+@handler(queue="light", timeout=60, on_lost_contact="finish")
+async def until_told_alone(ctx: Context, ledger: str, gate: str) -> str:
+    """As `until_told`, and goes on without contact to Redis."""
+    note(ledger, ctx, "start")
+    while not Path(gate).exists():
+        await asyncio.sleep(0.01)
+    note(ledger, ctx, "finish")
+    return "told"
+
+
+@handler(lane="cpu", queue="heavy")
+def reports(ctx: Context, ledger: str, seconds: float) -> int:
+    """Reports progress without a pause; how often."""
+    note(ledger, ctx, "start")
+    until, count = time.monotonic() + seconds, 0
+    while time.monotonic() < until:
+        count += 1
+        ctx.progress(count, 10_000_000)
+    note(ledger, ctx, "finish")
+    return count
+
+
 @handler(lane="cpu", queue="heavy", timeout=60, grace=0.5)
 def work_until_told(ctx: Context, ledger: str, gate: str) -> str:
     """Keeps a processor busy until the file `gate` exists."""

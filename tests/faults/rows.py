@@ -1,0 +1,136 @@
+"""A row of the fault matrix while it runs: what was enqueued, what was injected and when, and the judgement at the end.
+
+With `FAULTS_RECORD` in the environment every row adds its facts to that file, a JSON object a line, for
+`tests/faults/report.py` to gather.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from heavylift import Client, Job
+from heavylift.states import ENDED
+from tests.faults import jobs, oracle
+from tests.faults.ledger import Ledger
+from tests.faults.oracle import Kept
+from tests.waiting import wait_until
+
+RECORD = "FAULTS_RECORD"
+
+
+class Store(Protocol):
+    """Where a plain client to what is under test comes from: a server, or a Cluster."""
+
+    def client(self) -> AbstractContextManager[Any]: ...
+
+
+@dataclass
+class Facts:
+    """What a row came to. Times in seconds."""
+
+    row: int
+    name: str
+    injected: list[str]
+    jobs: int = 0
+    lost: int = 0
+    doubled: int = 0
+    double_completions: int = 0
+    recovery: float | None = None
+
+
+class Row:
+    """See the module.
+
+    Attributes:
+        facts: what is known of it so far; complete after `judge`.
+        gate: the file that the held jobs wait for.
+    """
+
+    def __init__(self, number: int, name: str, ledger: Ledger) -> None:
+        self.facts = Facts(number, name, [])
+        self.gate = ledger.path.with_name("gate")
+        self._ledger = ledger
+        self._jobs: list[Job[Any]] = []
+        self._cleared: int | None = None
+
+    @property
+    def book(self) -> str:
+        """The ledger, as handlers are told of it."""
+        return str(self._ledger.path)
+
+    def put(self, client: Client, count: int) -> list[Job[int]]:
+        """Enqueue short jobs."""
+        return self.acknowledged(client.enqueue_many([jobs.quick.job(ledger=self.book) for _ in range(count)]))
+
+    def hold(self, client: Client, handler: Any = jobs.until_told) -> Job[str]:
+        """Enqueue a job that runs until `release`, and wait until it does."""
+        job: Job[str] = client.enqueue(handler.job(ledger=self.book, gate=str(self.gate)))
+        self.acknowledged([job])
+        wait_until("the held job runs", lambda: self._ledger.starts(job.id))
+        return job
+
+    def release(self) -> None:
+        """Let the held jobs end."""
+        self.gate.touch()
+
+    def acknowledged(self, those: list[Job[Any]]) -> list[Job[Any]]:
+        """These are to be accounted for."""
+        self._jobs += those
+        return those
+
+    def inject(self, what: str) -> None:
+        """Note a fault, in the words of the report."""
+        self.facts.injected.append(what)
+
+    def clear(self) -> None:
+        """Note that the fault is over: from here on recovery is measured."""
+        self._cleared = time.monotonic_ns()
+
+    def await_running(self, timeout: float = 10.0) -> None:
+        """Wait until something has finished since the fault was over."""
+        wait_until("jobs finish again", lambda: self._recovery() is not None, timeout)
+
+    def starts(self, job: Job[Any]) -> int:
+        """How often a job ran."""
+        return len(self._ledger.starts(job.id))
+
+    def judge(self, *stores: Store, timeout: float = 30.0, residue: bool = True) -> None:
+        """Wait until all jobs have ended, and ask the oracle."""
+        self.release()
+        found = wait_until("all jobs have ended", lambda: self._all_ended(stores), timeout)
+        entries, ids = self._ledger.entries(), [job.id for job in self._jobs]
+        ran = self._ledger.counts("start")
+        self.facts.jobs = len(set(ids))
+        self.facts.lost = len(oracle.no_loss(ids, found))
+        self.facts.doubled = sum(times > 1 for times in ran.values())
+        self.facts.double_completions = len(oracle.single_completion(found, entries))
+        self.facts.recovery = self._recovery()
+        wrong = oracle.judge(ids, found, entries)
+        for store in stores if residue else ():
+            with store.client() as redis:
+                wrong += oracle.no_residue(redis)
+        assert not wrong, "\n".join(wrong[:20])
+
+    def write(self) -> None:
+        """Add the facts to the record, if one is kept."""
+        if path := os.environ.get(RECORD):
+            with Path(path).open("a") as record:
+                record.write(json.dumps(asdict(self.facts)) + "\n")
+
+    def _recovery(self) -> float | None:
+        return None if self._cleared is None else oracle.back_after(self._ledger.entries(), self._cleared)
+
+    def _all_ended(self, stores: Sequence[Store]) -> dict[str, Kept]:
+        """What is kept of the jobs once all have ended; else nothing. A lost job does not hold it up."""
+        found: dict[str, Kept] = {}
+        for store in stores:
+            with store.client() as redis:
+                found |= oracle.kept(redis, {(job.queue, job.id) for job in self._jobs})
+        return found if all(it.state in ENDED for it in found.values()) else {}

@@ -1,0 +1,254 @@
+"""Redis answers with a no: full, read-only, cannot save, busy, scripts gone, too many clients, another password."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import redis as redis_py
+
+from heavylift import Client
+from heavylift.errors import PermissionMissing, ServerFull, StoreError, Unavailable
+from tests.faults.harness import BOTH_KINDS, LOCK, WorkerProcess
+from tests.faults.rows import Row
+from tests.servers import Server, free_port
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.fault
+
+StartWorker = Callable[..., WorkerProcess]
+
+
+@pytest.mark.row(36)
+@BOTH_KINDS
+def test_a_full_redis_refuses_new_jobs_and_drains_those_it_has(
+    any_server: Server, start_worker: StartWorker, client: Client, row: Row
+) -> None:
+    start_worker()
+    held = row.hold(client)
+    client.pause("light")
+    row.put(client, 300)
+    row.inject("maxmemory below what is used, noeviction")
+    with any_server.client() as redis:
+        any_server.config("maxmemory", str(int(redis.info("memory")["used_memory"] // 2)))
+    with pytest.raises(ServerFull, match="maxmemory"):
+        row.put(client, 1)
+    client.resume("light")
+    wait_until("all are done but the held one", lambda: _active(any_server) == 1 and not _waiting(any_server), 20)
+    time.sleep(LOCK)  # the fault itself: longer than the held job's lock
+    row.release()
+    assert held.result(10) == "told"
+    any_server.config("maxmemory", "0")
+    row.clear()
+    row.put(client, 5)
+    row.await_running()
+    row.judge(any_server)
+    assert row.starts(held) == 1
+
+
+def _active(server: Server) -> int:
+    return int(server.command("ZCARD", "heavylift:{light}:locks"))
+
+
+def _waiting(server: Server) -> int:
+    return int(server.command("ZCARD", "heavylift:{light}:line:"))
+
+
+@pytest.mark.row(37)
+def test_a_redis_that_would_delete_jobs_is_refused_at_the_start(
+    any_server: Server, client: Client, start_worker: StartWorker, row: Row
+) -> None:
+    row.inject("maxmemory-policy allkeys-lru with a maxmemory")
+    any_server.config("maxmemory", str(1 << 30))
+    any_server.config("maxmemory-policy", "allkeys-lru")
+    refused = start_worker(ready=False)
+    assert refused.wait() != 0
+    assert "maxmemory-policy noeviction" in refused.log.read_text()
+    any_server.config("maxmemory", "0")
+    warned = start_worker()
+    assert "maxmemory-policy is allkeys-lru" in warned.log.read_text()
+
+
+@pytest.mark.row(38)
+def test_a_server_made_read_only_is_waited_for(
+    any_server: Server, start_worker: StartWorker, client: Client, row: Row
+) -> None:
+    start_worker()
+    row.put(client, 20)
+    with impatient(any_server.url) as hasty:
+        row.inject("REPLICAOF on the live server for 1 s")
+        any_server.command("REPLICAOF", "127.0.0.1", free_port())
+        with pytest.raises(Unavailable, match="READONLY"):
+            row.put(hasty, 1)
+        time.sleep(1.0)
+        any_server.command("REPLICAOF", "NO", "ONE")
+        row.clear()
+    row.put(client, 20)
+    row.await_running()
+    row.judge(any_server)
+
+
+@pytest.mark.row(41)
+def test_scripts_flushed_again_and_again_are_loaded_again(
+    any_server: Server, start_worker: StartWorker, client: Client, row: Row
+) -> None:
+    start_worker()
+    row.inject("SCRIPT FLUSH without a pause for 2 s")
+    stop = threading.Event()
+
+    def flush() -> None:
+        with any_server.client() as redis:
+            while not stop.wait(0.001):
+                redis.script_flush()
+
+    flushing = threading.Thread(target=flush)
+    flushing.start()
+    try:
+        until = time.monotonic() + 2.0
+        while time.monotonic() < until:
+            row.put(client, 20)
+    finally:
+        stop.set()
+        flushing.join()
+    row.clear()
+    row.put(client, 5)
+    row.await_running()
+    row.judge(any_server)
+    assert row.facts.doubled == 0
+
+
+@pytest.mark.row(43)
+@BOTH_KINDS
+def test_a_redis_that_cannot_save_is_named_and_waited_for(
+    any_server: Server, start_worker: StartWorker, client: Client, row: Row
+) -> None:
+    """Longer than the lock: what runs is stopped in time, and nobody takes it over behind its back."""
+    worker = start_worker()
+    held = row.hold(client)
+    row.inject(f"MISCONF for {LOCK + 1:g} s: the dump cannot be written")
+    blocker = any_server.folder / "dump.rdb"
+    with any_server.client() as redis:
+        redis.config_set("save", "3600 1")
+        blocker.mkdir()
+        (blocker / "in the way").touch()
+        _save(redis, "err")
+        with pytest.raises(StoreError, match="cannot save to disk"):
+            row.put(client, 1)
+        time.sleep(LOCK + 1)
+        (blocker / "in the way").unlink()
+        blocker.rmdir()
+        _save(redis, "ok")
+        row.clear()
+        redis.config_set("save", "")
+    row.release()
+    row.put(client, 20)
+    row.await_running()
+    assert worker.process.poll() is None
+    row.judge(any_server)
+    assert row.starts(held) <= 2
+    blocker.unlink(missing_ok=True)
+
+
+def _save(redis: redis_py.Redis, status: str) -> None:
+    with contextlib.suppress(redis_py.ResponseError):  # one is under way
+        redis.bgsave()
+    wait_until(f"saved: {status}", lambda: _saved(redis, status), timeout=10)
+
+
+def _saved(redis: redis_py.Redis, status: str) -> bool:
+    info = redis.info("persistence")
+    return not info["rdb_bgsave_in_progress"] and info["rdb_last_bgsave_status"] == status
+
+
+@pytest.mark.row(44)
+@BOTH_KINDS
+def test_an_endless_foreign_script_is_waited_for(
+    any_server: Server, start_worker: StartWorker, client: Client, row: Row
+) -> None:
+    start_worker()
+    held = row.hold(client)
+    row.put(client, 20)
+    row.inject("BUSY: a foreign script that runs for 1.2 s")
+    any_server.config("busy-reply-threshold", "100")
+    endless = threading.Thread(target=_run_endless_script, args=(any_server,))
+    endless.start()
+    wait_until("the server is busy", lambda: _busy(any_server))
+    with impatient(any_server.url) as hasty, pytest.raises(Unavailable):
+        row.put(hasty, 1)
+    time.sleep(1.0)
+    any_server.command("SCRIPT", "KILL")
+    endless.join()
+    row.clear()
+    row.put(client, 20)
+    row.await_running()
+    any_server.config("busy-reply-threshold", "5000")
+    row.judge(any_server)
+    assert row.starts(held) == 1
+
+
+def _run_endless_script(server: Server) -> None:
+    with contextlib.suppress(redis_py.RedisError), server.client(socket_timeout=30) as redis:
+        redis.eval("while true do end", 0)
+
+
+def _busy(server: Server) -> bool:
+    try:
+        server.command("PING")
+    except redis_py.RedisError:
+        return True
+    return False
+
+
+@pytest.mark.row(50)
+def test_too_many_clients_is_said_and_waited_for(
+    any_server: Server, start_worker: StartWorker, client: Client, row: Row
+) -> None:
+    start_worker()
+    row.put(client, 5)
+    row.inject("maxclients at what is connected; then every connection killed")
+    with any_server.client() as redis:
+        redis.config_set("maxclients", len(redis.client_list()))
+        with impatient(any_server.url) as hasty, pytest.raises(Unavailable, match="max number of clients"):
+            row.put(hasty, 1)
+        redis.config_set("maxclients", 2)
+        redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        time.sleep(1.0)
+        redis.config_set("maxclients", 1000)
+    row.clear()
+    row.put(client, 20)
+    row.await_running()
+    row.judge(any_server)
+
+
+@pytest.mark.row(50)
+def test_another_password_is_named_and_its_return_is_enough(
+    any_server: Server, start_worker: StartWorker, client: Client, row: Row
+) -> None:
+    worker = start_worker()
+    row.put(client, 5)
+    row.inject("the password changed, every connection killed; changed back after 1 s")
+    with any_server.client() as redis:
+        redis.config_set("requirepass", "another")
+        redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        try:
+            with impatient(any_server.url) as hasty, pytest.raises(PermissionMissing):
+                row.put(hasty, 1)
+            wait_until("the worker says so", lambda: "lost contact" in worker.log.read_text())
+            time.sleep(0.5)
+        finally:
+            redis.execute_command("AUTH", "another")
+            redis.config_set("requirepass", "")
+    row.clear()
+    row.put(client, 20)
+    row.await_running()
+    row.judge(any_server)
+
+
+@contextlib.contextmanager
+def impatient(url: str) -> Iterator[Client]:
+    """A client that does not try again."""
+    with Client(url, patience=0.0) as client:
+        yield client
