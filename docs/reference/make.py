@@ -29,6 +29,7 @@ def public_names() -> dict[str, list[str]]:
         "heavylift": list(heavylift.__all__),
         "heavylift.declaration": ["HandlerOptions"],  # what `@handler(...)` takes
         "heavylift.middleware": ["Attempt", "Enqueuing"],  # what middleware is told of
+        "heavylift.opentelemetry": ["OpenTelemetry"],
         "heavylift.request": ["EnqueueOptions"],  # what `enqueue(...)` takes
         "heavylift.testing": list(heavylift.testing.__all__),
         "heavylift.why": sorted(

@@ -12,6 +12,7 @@ from datetime import timedelta
 import pytest
 
 from heavylift import AsyncClient, Client, Context, InvalidJob, JobFailed, JobSpec, Middleware, Settings, State
+from heavylift.client.plan import ask
 from heavylift.decide import Settlement
 from heavylift.errors import InvalidArgument
 from heavylift.middleware import Attempt, Enqueuing
@@ -321,3 +322,14 @@ def test_what_the_settings_name_is_around_a_drain_too(heavylift_settings: Settin
         jobs.client.enqueue(plain_async.job(1))
         assert jobs.drain() == Drained(completed=1)
     assert handlers.seen.calls == ["plain_async"]
+
+
+def test_the_end_of_a_lost_workers_attempt_is_told_without_its_beginning(heavylift_settings: Settings) -> None:
+    seen = Seen()
+    with Harness(heavylift_settings, lambda: USED, [seen]) as jobs:
+        jobs.client.enqueue(plain_async.job(1))
+        plans = jobs.client.plans
+        assert jobs.client.shell.run(ask(plans.jobs.claim("mail", "lost", 1, 1, 1000, 1000), 1.0)).jobs
+        jobs.advance(2)
+        assert jobs.drain().completed == 1
+    assert seen.told == ["enqueuing", "ended waiting", "claimed test", "call test", "ended completed"]

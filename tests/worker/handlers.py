@@ -9,7 +9,7 @@ import threading
 import time
 from collections import defaultdict
 
-from heavylift import Context, Reject, Retry, handler
+from heavylift import Client, Context, Reject, Retry, handler
 
 gates: dict[str, threading.Event] = defaultdict(threading.Event)
 """Opened by a test to let a handler go on; only for handlers in the test's own process."""
@@ -195,3 +195,17 @@ def die_once(ctx: Context) -> str:
     if ctx.attempt == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     return "survived"
+
+
+@handler(queue="light")
+def passes_on() -> str:
+    with Client() as client:
+        return client.enqueue(where_plain.job()).id
+
+
+@handler(queue="heavy", lane="cpu")
+def carried_baggage() -> str | None:
+    from opentelemetry import baggage
+
+    found = baggage.get_baggage("tenant")
+    return None if found is None else str(found)
