@@ -63,3 +63,8 @@ def resume(ctx: Context, rows: int) -> list[int]:
     if not start:
         raise OSError("half way")
     return [start, rows]
+
+
+@handler(queue="mail", key=lambda user: user, concurrency=1, rate="1/day")
+def remind(user: str) -> None:
+    ran.append(user)

@@ -19,9 +19,9 @@ from heavylift.middleware import Attempt, Enqueuing
 from heavylift.outcome import Completed, Invalid, Outcome, Raised, Rejected, UnknownHandler
 from heavylift.testing import Drained, Harness
 from tests.testing import handlers
-from tests.testing.handlers import plain_async, refuse, resume, send, welcome, which_process
+from tests.testing.handlers import plain_async, refuse, remind, resume, send, welcome, which_process
 
-USED = (plain_async, refuse, resume, send, welcome, which_process)
+USED = (plain_async, refuse, remind, resume, send, welcome, which_process)
 
 # --- drain ---------------------------------------------------------------------------------------------------
 
@@ -49,6 +49,12 @@ def test_drain_follows_delays_and_retries_without_waiting_for_them(jobs: Harness
     assert jobs.drain(with_delayed=True) == Drained(completed=1, retried=2)
     assert [attempt.cause for attempt in job.record().attempts] == ["error", "error", "completed"]
     assert jobs.clock.offset_ms == pytest.approx(3 * 86_400_000 + 180_000, abs=5_000)
+
+
+def test_drain_does_not_wait_for_the_rates_that_handlers_declare(jobs: Harness) -> None:
+    jobs.client.enqueue_many([remind.job("ada")] * 3)
+    assert jobs.drain() == Drained(completed=3)
+    assert handlers.ran == ["ada"] * 3
 
 
 def test_drain_goes_no_further_than_it_is_told(jobs: Harness) -> None:

@@ -113,17 +113,17 @@ local function admit_group(group)
   return place(ring_key, group, score, score and is_full(limits.group, group), limits.group_rate)
 end
 
--- Bring rings and gate up to date after `path`'s line, or what it holds, has changed. `anew`: its turn has, too.
-local function admit(path, anew)
+-- Bring rings and gate up to date after `path`'s line, or what it holds, has changed.
+local function admit(path)
   if path ~= '' then
     local group = group_of(path)
-    admit_line(path, group, anew)
+    admit_line(path, group)
     admit_group(group)
   end
 end
 
--- The same for many paths, the keys of `paths`; each group once. Returns how many of them may run now, or will when
--- the gate opens: somebody must know when.
+-- The same for many paths, the keys of `paths`; each group once. `anew`: their turns may have changed, too. Returns how
+-- many of them may run now, or will when the gate opens: somebody must know when.
 local function admit_each(paths, anew)
   local runs, before, sum = {}, gated, 0
   for path in pairs(paths) do
