@@ -195,6 +195,8 @@ class Server:
     def client(self, **options: Any) -> Iterator[redis.Redis]:
         """A plain redis-py client that does not retry, closed at the end of the block."""
         options = {"socket_timeout": 5, "retry": Retry(NoBackoff(), 0), **options}
+        if self.certificate:
+            options |= {"ssl_certfile": str(self.certificate), "ssl_keyfile": str(self.folder / "key")}
         client = redis.Redis.from_url(self.url, **options)
         try:
             yield client
@@ -239,7 +241,8 @@ class Server:
         if self.socket:
             options |= {"unixsocket": str(self.socket)}
         if self.certificate:
-            options |= {"port": "0", "tls-port": str(self.port), "tls-auth-clients": "no"}
+            options |= {"port": "0", "tls-port": str(self.port)}
+            options.setdefault("tls-auth-clients", "no")
             options |= {"tls-cert-file": str(self.certificate), "tls-key-file": str(self.folder / "key")}
             options |= {"tls-ca-cert-file": str(self.certificate)}
         conf = self.folder / "conf"
@@ -249,9 +252,7 @@ class Server:
 
     def _certificate(self) -> Path:
         path = self.folder / "cert"
-        command = (
-            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
-        )
+        command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=test"
         subprocess.run(
             [*command.split(), "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", self.folder / "key", "-out", path],
             check=True,

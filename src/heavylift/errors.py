@@ -124,7 +124,7 @@ class ServerUnsupported(StoreError):
 
 
 class PermissionMissing(StoreError):
-    """The ACL user may not do this. The message names the missing permission."""
+    """The ACL user may not do this, or a certificate is not trusted. The message names what is missing."""
 
 
 class JobNotFound(HeavyliftError, LookupError):

@@ -47,6 +47,9 @@ class Settings:
         redis_url: `redis://`, `rediss://`, `unix://`; None runs the embedded server.
         sentinel: name of the Sentinel set if `redis_url` names sentinels.
         cluster: `redis_url` names a node of a Redis Cluster.
+        tls_ca: file with the CA that signed the server's certificate, for `rediss://`; the system's if not given.
+        tls_cert, tls_key: files with the client's certificate and its key, for a server that asks for one.
+        tls_check_hostname: the server's certificate must name the host that was asked for.
         prefix: first part of every key; keeps two installations apart on one Redis.
         root: the project's root. Paths in jobs are relative to it.
         allowed_roots: folders handlers may read and write; the root if empty.
@@ -76,6 +79,10 @@ class Settings:
     redis_url: str | None = None
     sentinel: str | None = None
     cluster: bool = False
+    tls_ca: str | None = None
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    tls_check_hostname: bool = True
     prefix: str = "heavylift"
     root: Path = field(default_factory=project_root)
     allowed_roots: tuple[Path, ...] = ()

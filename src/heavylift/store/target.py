@@ -19,6 +19,7 @@ from redis.sentinel import MasterNotFoundError, Sentinel
 
 from heavylift.errors import InvalidArgument, PermissionMissing, StoreError, Unavailable
 from heavylift.settings import Settings
+from heavylift.store.tls import check_files, distrust, tls_options
 
 Address = tuple[str, int]
 
@@ -74,6 +75,8 @@ class Target:
             raise InvalidArgument("redis_url", shown, f"give redis://, rediss:// or unix:// ({wrong})") from None
         for known_to_us in ("retry_on_timeout", "retry", "max_connections", "decode_responses", "protocol"):
             options.pop(known_to_us, None)
+        if options.get("connection_class") is SSLConnection and options.get("ssl_cert_reqs") != "none":
+            options.setdefault("ssl_check_hostname", True)  # some versions of redis-py do not by themselves
         return cls(options, nodes, sentinel, cluster, connect_timeout, command_timeout)
 
     @classmethod
@@ -81,17 +84,21 @@ class Target:
         """The target that the settings name.
 
         Raises:
-            InvalidArgument: no URL is set (start the embedded server first), or it cannot be read.
+            InvalidArgument: no URL is set (start the embedded server first), it cannot be read, or the files of TLS
+                cannot.
         """
         if settings.redis_url is None:
             raise InvalidArgument("redis_url", None, "give the URL of a Redis server, or of the embedded one")
-        return cls.from_url(
+        found = cls.from_url(
             settings.redis_url,
             sentinel=settings.sentinel,
             cluster=settings.cluster,
             connect_timeout=settings.connect_timeout,
             command_timeout=settings.command_timeout,
         )
+        options = {**found.options, **tls_options(settings, found.options)}
+        check_files(options)
+        return replace(found, options=options)
 
     def __str__(self) -> str:
         if path := self.options.get("path"):
@@ -181,6 +188,8 @@ class Target:
 
 def unreachable(target: Target, wrong: Exception, said: str = "") -> StoreError:
     """The error to hand out when a connection could not be made; `said` is what the server gave as its reason."""
+    if reason := distrust(target.options, str(said or wrong)):
+        return PermissionMissing(f"{target}: {reason}")
     if isinstance(wrong, AuthenticationError) or "NOPERM" in str(wrong) or "WRONGPASS" in str(wrong):
         return PermissionMissing(f"{target} refuses the user: {wrong}")
     return Unavailable(f"{target} cannot be reached: {said or wrong}")
