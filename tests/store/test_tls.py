@@ -82,12 +82,12 @@ def test_clients_worker_and_command_line_speak_tls_in_both_directions(
 def refused(said: Settings) -> list[str]:
     """What both clients say."""
     words = []
-    with Client(settings=said, patience=0.2) as client, pytest.raises(PermissionMissing) as sync:
+    with Client(settings=said, patience=5.0) as client, pytest.raises(PermissionMissing) as sync:
         client.queues()
     words.append(str(sync.value))
 
     async def asynchronously() -> None:
-        async with AsyncClient(settings=said, patience=0.2) as client:
+        async with AsyncClient(settings=said, patience=5.0) as client:
             await client.queues()
 
     with pytest.raises(PermissionMissing) as loop:

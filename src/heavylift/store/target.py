@@ -192,7 +192,11 @@ def unreachable(target: Target, wrong: Exception, said: str = "") -> StoreError:
         return PermissionMissing(f"{target}: {reason}")
     if isinstance(wrong, AuthenticationError) or "NOPERM" in str(wrong) or "WRONGPASS" in str(wrong):
         return PermissionMissing(f"{target} refuses the user: {wrong}")
-    return Unavailable(f"{target} cannot be reached: {said or wrong}")
+    hint = ""
+    if target.options.get("connection_class") is SSLConnection and not target.options.get("ssl_certfile"):
+        # a server that asks for a certificate says so and hangs up; the one may overtake the other
+        hint = " (if it asks for a client's certificate, give tls_cert and tls_key)"
+    return Unavailable(f"{target} cannot be reached: {said or wrong}{hint}")
 
 
 def _hung_up(wrong: BaseException | None) -> bool:
