@@ -2,22 +2,24 @@
 
 The receiver checks `Heavylift-Signature: t=<seconds>,v1=<hex>`: an HMAC-SHA256, keyed with the shared secret, of
 `<seconds>.` and the body. The secret is read from the environment of the worker and stands in no job. `Idempotency-Key`
-is the same for every attempt of a job, so that the receiver can tell a repetition.
+is the same for every attempt of a job, so that the receiver can tell a repetition. Where a webhook may go, `_receivers`
+says: to public addresses, and to what `HEAVYLIFT_WEBHOOK_ALLOW` names. No proxy is used, and no redirection followed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import os
 import time
 from typing import Annotated, Any, TypedDict
-from urllib.parse import urlsplit
 
 import httpx
 import msgspec
 from msgspec import Meta
 
+from handlers._receivers import Receiver, resolve, shown
 from heavylift import Context, Reject, Retry, handler
 
 SECRET = "HEAVYLIFT_WEBHOOK_SECRET"
@@ -60,10 +62,10 @@ async def deliver(ctx: Context, url: Url, payload: Any = None, secret: str = SEC
         secret: name of the environment variable with the shared secret; unsigned if that is not set.
 
     Raises:
-        Reject: no URL that may be called, or the receiver refuses for good (an answer of 400 to 499).
+        Reject: no URL that may be called, or the receiver refuses for good (an answer of 300 to 499).
         Retry: the receiver asks to be called later.
     """
-    _check(url)
+    receiver = await resolve(url)
     if payload is None:
         payload = [
             {"job": one.id, "state": one.state or "gone", "result": one.result if one.completed else None}
@@ -71,16 +73,17 @@ async def deliver(ctx: Context, url: Url, payload: Any = None, secret: str = SEC
         ]
     body = msgspec.json.encode(payload)
     headers = {"Content-Type": "application/json", "User-Agent": "heavylift", "Idempotency-Key": ctx.job.id}
+    headers["Host"] = receiver.header
     if key := os.environ.get(secret):
         headers["Heavylift-Signature"] = sign(body, key, int(time.time()))
     began = time.monotonic()
-    async with httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False) as client:
-        answer = await client.post(url, content=body, headers=headers)
+    async with httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False, trust_env=False) as client:
+        answer = await _post(client, receiver, body, headers)
     said = answer.text[:SAID]
     if answer.status_code in AGAIN or answer.status_code >= 500:
-        raise Retry(_wait(answer), f"{_shown(url)} answered {answer.status_code}: {said}")
+        raise Retry(_wait(answer), f"{shown(url)} answered {answer.status_code}: {said}")
     if answer.status_code >= 300:
-        raise Reject(f"{_shown(url)} answered {answer.status_code}: {said}")
+        raise Reject(f"{shown(url)} answered {answer.status_code}: {said}")
     return Delivered(status=answer.status_code, said=said, seconds=round(time.monotonic() - began, 3))
 
 
@@ -90,20 +93,13 @@ def sign(body: bytes, key: str, at: int) -> str:
     return f"t={at},v1={made}"
 
 
-def _check(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        fine = parts.scheme in ("http", "https") and bool(parts.hostname)
-    except ValueError:
-        fine = False
-    if not fine:
-        raise Reject(f"{_shown(url)!r} is no http or https URL")
-
-
-def _shown(url: str) -> str:
-    """A URL without what may be secret in it."""
-    head, _, rest = url.partition("://")
-    return f"{head}://{rest.partition('?')[0].rpartition('@')[2]}" if rest else url.partition("?")[0]
+async def _post(client: httpx.AsyncClient, receiver: Receiver, body: bytes, headers: dict[str, str]) -> httpx.Response:
+    *others, last = receiver.urls
+    sni = {"sni_hostname": receiver.host}
+    for url in others:
+        with contextlib.suppress(httpx.ConnectError):  # nothing was sent: the next address may do
+            return await client.post(url, content=body, headers=headers, extensions=sni)
+    return await client.post(last, content=body, headers=headers, extensions=sni)
 
 
 def _wait(answer: httpx.Response) -> float | None:

@@ -147,3 +147,13 @@ def test_a_flow_of_ten_thousand_takes_few_round_trips(client: Any, hand: Hand, m
     assert hand.do_all("many") == 9_999
     assert hand.do_all("default", result="all") == 1
     assert flow.result(timeout=30) == "all"
+
+
+def test_parents_named_by_their_ids_are_looked_for_together(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    parents = [client.enqueue(job("a", f"q{n % 3}")).id for n in range(30)]
+    trips: list[int] = []
+    begin = Exchange.__init__
+    monkeypatch.setattr(Exchange, "__init__", lambda self, *args, **more: trips.append(1) or begin(self, *args, **more))
+    child = client.enqueue(job("b"), after=parents)
+    assert [one.id for one in child.waits_for(most=30)] != []
+    assert len(trips) < 12

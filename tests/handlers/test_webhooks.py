@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from handlers._receivers import ALLOW, resolve
 from handlers.webhooks import SECRET, deliver, sign
 from heavylift import Context, Reject, Retry, State
 from heavylift.context import JobInfo
@@ -50,6 +51,11 @@ class Receiver:
         self.server.shutdown()
         self.thread.join()
         self.server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def this_machine_may_be_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ALLOW, "example.org, 127.0.0.0/8")
 
 
 @pytest.fixture
@@ -127,3 +133,79 @@ def test_nobody_there_is_a_failure_that_is_tried_again() -> None:
     with pytest.raises(httpx.TransportError) as failed:
         run(f"http://127.0.0.1:{port}/", 1)
     assert deliver.retryable(failed.value)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "127.1",
+        "localhost",
+        "0.0.0.0",
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.1.1",
+        "100.64.0.1",
+        "169.254.169.254",
+        "224.0.0.1",
+        "[::1]",
+        "[::]",
+        "[fe80::1]",
+        "[fc00::1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:169.254.169.254]",
+        "[64:ff9b::7f00:1]",
+        "[2002:7f00:1::]",
+    ],
+)
+def test_nothing_inside_is_called_unless_it_is_allowed(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(ALLOW)
+    with pytest.raises(Reject, match=f"not public; {ALLOW}"):
+        run(f"http://{host}:9/", 1)
+    monkeypatch.setenv(ALLOW, f"elsewhere.example, {host.strip('[]')}")
+    assert asyncio.run(resolve(f"http://{host}:9/")).host == host.strip("[]")
+
+
+@pytest.mark.parametrize("url", ["http://93.184.215.14/x", "https://[2606:2800:21f:cb07:6820:80da:af6b:8b2c]/x"])
+def test_public_addresses_are_called_without_asking(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(ALLOW)
+    assert list(map(str, asyncio.run(resolve(url)).urls)) == [url]
+
+
+def test_a_name_is_resolved_once_and_that_address_is_called_under_the_name(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever owns a name may let it lead to the public at first and then elsewhere."""
+    asked: list[str] = []
+    real = socket.getaddrinfo
+
+    def answer(host: str, *rest: Any, **more: Any) -> Any:
+        asked.append(host)
+        return real("127.0.0.1" if len(asked) == 1 else "192.0.2.1", *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+    port = receiver.server.server_port
+    assert run(f"http://name.example:{port}/hook", 1)["status"] == 200
+    assert asked == ["name.example"]
+    assert receiver.heard[0][0]["host"] == f"name.example:{port}"
+
+
+def test_a_name_of_which_one_address_is_inside_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 80)) for address in ("93.184.215.14", "10.0.0.1")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
+    with pytest.raises(Reject, match=r"10\.0\.0\.1"):
+        run("http://name.example/", 1)
+
+
+def test_an_address_where_nobody_listens_gives_way_to_the_next(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 80)) for address in ("127.0.0.2", "127.0.0.1")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
+    assert run(f"http://name.example:{receiver.server.server_port}/hook", 1)["status"] == 200
+
+
+def test_no_proxy_of_the_environment_is_asked(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    assert run(receiver.url, 1)["status"] == 200

@@ -55,10 +55,8 @@ class Linking:
         Raises:
             JobNotFound: one of the parents is not there (any more).
         """
-        parents: list[JobRef] = []
-        for one in options.after:
-            queue = (yield from self._operations.find(one, None)) if isinstance(one, str) else one.queue
-            parents.append(one if isinstance(one, JobRef) else JobRef(queue, one))
+        found = yield from self._operations.find_all(one for one in options.after if isinstance(one, str))
+        parents = [JobRef(found[one], one) if isinstance(one, str) else one for one in options.after]
         flows: list[str] = []
         answers = yield from ask_in_parts([self._jobs.place(parent) for parent in parents], self._patience, AT_ONCE)
         for parent, flow in zip(parents, answers, strict=True):

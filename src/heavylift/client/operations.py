@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from heavylift.client.jobwatch import JobWatch
-from heavylift.client.plan import Plan, ask, ask_all, or_raise
+from heavylift.client.plan import Plan, ask, ask_all, ask_in_parts, or_raise
 from heavylift.client.queuewatch import QueueWatch
 from heavylift.client.watching import Clock, JobKey, Watching, listen_until
 from heavylift.codec import decode_result
@@ -73,14 +73,28 @@ class Operations:
         check_id(id)
         if queue is not None:
             return check_queue(queue)
-        names = yield from self.queues()
-        for start in range(0, len(names), AT_ONCE):
-            some = names[start : start + AT_ONCE]
-            endings = yield from ask_all([ending(self.jobs.keys(name), id) for name in some], self.patience)
-            for name, found in zip(some, endings, strict=True):
-                if or_raise(found) is not None:
-                    return name
-        raise JobNotFound(f"no queue has a job {id}")
+        return (yield from self.find_all([id]))[id]
+
+    def find_all(self, ids: Iterable[str]) -> Plan[dict[str, str]]:
+        """The queue that each of these jobs is in; all are looked for together.
+
+        Raises:
+            JobNotFound: no queue has one of them.
+        """
+        wanted = list(dict.fromkeys(ids))
+        for id in wanted:
+            check_id(id)
+        names = (yield from self.queues()) if wanted else []
+        asked = [(id, name) for id in wanted for name in names]
+        calls = [ending(self.jobs.keys(name), id) for id, name in asked]
+        endings = yield from ask_in_parts(calls, self.patience, AT_ONCE)
+        found: dict[str, str] = {}
+        for (id, name), there in zip(asked, endings, strict=True):
+            if there is not None:
+                found.setdefault(id, name)
+        if missing := [id for id in wanted if id not in found]:
+            raise JobNotFound(f"no queue has a job {missing[0]}")
+        return found
 
     # --- one job ----------------------------------------------------------------------------------------
 

@@ -143,9 +143,10 @@ class Repairing:
         return (yield from self._each_page(which, self._replay, on_page))
 
     def _replay_ids(self, ids: Sequence[str], queue: str | None) -> Plan[int]:
+        found = (yield from self._operations.find_all(ids)) if queue is None else {}
         by_queue: dict[str, list[str]] = defaultdict(list)
         for id in dict.fromkeys(ids):
-            by_queue[(yield from self._operations.find(id, queue))].append(id)
+            by_queue[found.get(id) or (yield from self._operations.find(id, queue))].append(id)
         replayed = 0
         for name, mine in by_queue.items():
             for start in range(0, len(mine), REPLAYS_AT_ONCE):
