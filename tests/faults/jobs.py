@@ -125,6 +125,7 @@ async def fails_twice(ctx: Context, ledger: str) -> int:
     note(ledger, ctx, "start")
     if ctx.attempt < 3:
         raise RuntimeError(f"attempt {ctx.attempt} fails")
+    note(ledger, ctx, "finish")
     return ctx.attempt
 
 
@@ -144,6 +145,7 @@ def charges(ctx: Context, ledger: str, key: str, gate: str = "", repeat: bool = 
             step.result = charge(ctx, ledger, gate, step.key)
     if then_die and ctx.attempt == 1:
         os.kill(os.getpid(), signal.SIGKILL)
+    note(ledger, ctx, "finish")
     return step.result
 
 
@@ -153,6 +155,7 @@ def charges_lightly(ctx: Context, ledger: str, key: str, gate: str = "") -> str:
     with ctx.once(key, str) as step:
         if step.first:
             step.result = charge(ctx, ledger, gate, step.key)
+    note(ledger, ctx, "finish")
     return step.result
 
 
@@ -165,6 +168,7 @@ async def charges_async(ctx: Context, ledger: str, key: str, gate: str = "") -> 
             while gate and not Path(gate).exists():
                 await asyncio.sleep(0.005)
             step.result = f"receipt of {key}"
+    note(ledger, ctx, "finish")
     return step.result
 
 
@@ -182,7 +186,9 @@ def steps(ctx: Context, ledger: str, gate: str) -> int:
     reach(ctx, ledger)
     while ctx.attempt == 1 and not Path(gate).exists():
         time.sleep(0.005)
-    return reach(ctx, ledger)
+    last = reach(ctx, ledger)
+    note(ledger, ctx, "finish")
+    return last
 
 
 @handler(queue="light", timeout=60, grace=0.5)
@@ -191,7 +197,9 @@ def steps_lightly(ctx: Context, ledger: str, gate: str) -> int:
     reach(ctx, ledger)
     while ctx.attempt == 1 and not Path(gate).exists():
         time.sleep(0.005)
-    return reach(ctx, ledger)
+    last = reach(ctx, ledger)
+    note(ledger, ctx, "finish")
+    return last
 
 
 @handler(queue="light", timeout=60, grace=0.5)
@@ -200,7 +208,9 @@ async def steps_async(ctx: Context, ledger: str, gate: str) -> int:
     reach(ctx, ledger)
     while ctx.attempt == 1 and not Path(gate).exists():
         await asyncio.sleep(0.005)
-    return reach(ctx, ledger)
+    last = reach(ctx, ledger)
+    note(ledger, ctx, "finish")
+    return last
 
 
 @handler(lane="cpu", queue="heavy", timeout=60)

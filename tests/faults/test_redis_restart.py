@@ -35,6 +35,8 @@ def test_nothing_is_lost_when_redis_restarts_under_load(
     how: str, any_server: Server, start_worker: StartWorker, client: Client, ledger: Ledger, row: Row
 ) -> None:
     worker = start_worker()
+    if how == "kill9":  # while its disk is behind, `everysec` keeps writes back for up to two seconds
+        any_server.config("appendfsync", "always")
     held = row.hold(client)
     row.put(client, 2000)
     wait_until("some are done", lambda: len(ledger.counts("finish")) > 100, timeout=20)
