@@ -199,7 +199,7 @@ class Drain:
             jobs,
             contact,
             registry,
-            queues=sorted(registry.lanes),
+            queues=self._queues(),
             requests=Requests(settings.max_payload),
             poll=NO_TICK,
         )
