@@ -209,3 +209,18 @@ def carried_baggage() -> str | None:
 
     found = baggage.get_baggage("tenant")
     return None if found is None else str(found)
+
+
+@handler(queue="light")
+def says_plainly(ctx: Context) -> None:
+    ctx.log.info("hello", n=1)
+
+
+@handler(queue="light")
+async def says_on_the_loop(ctx: Context) -> None:
+    ctx.log.info("hello", n=1)
+
+
+@handler(queue="heavy", lane="cpu")
+def says_heavily(ctx: Context) -> None:
+    ctx.log.info("hello", n=1)

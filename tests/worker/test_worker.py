@@ -7,9 +7,11 @@ from typing import Any, ClassVar
 
 import pytest
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from heavylift.errors import Unavailable
 from heavylift.job import JobSpec, State
+from heavylift.options import JobOptions
 from heavylift.store.channel import Channel
 from heavylift.store.connection import Connection
 from heavylift.worker.worker import Worker
@@ -369,3 +371,20 @@ def test_a_job_that_takes_every_place_gets_its_turn_among_those_that_take_one(
     for number in range(60):
         handlers.gates[f"gate{number}"].set()
     wait_until("the others to end", lambda: worker.dispatcher.settled == 61)
+
+
+# --- log lines -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("handler", [handlers.says_plainly, handlers.says_on_the_loop, handlers.says_heavily])
+def test_every_line_of_a_handler_tells_whose_it_is(handler: Any, start_worker: StartWorker, store: Store) -> None:
+    """What a handler logs is written with job, queue, handler, attempt and correlation id, in every lane."""
+    start_worker(queues={handler.queue: 1})
+    spec = JobSpec(handler.name, queue=handler.queue, options=JobOptions(correlation_id="request-7"))
+    with capture_logs() as logs:
+        job = store.enqueue(spec)
+        store.ended(job, handler.queue)
+        lines = wait_until("its line", lambda: [log for log in logs if "hello" in log["event"]])
+    assert {log["event"] for log in lines} == {"hello n=1"}
+    fields = {"job": job, "queue": handler.queue, "handler": handler.name, "attempt": 1, "correlation_id": "request-7"}
+    assert all(log.items() >= fields.items() for log in lines)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from math import inf
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from heavylift.attempt import Start, stopped
+from heavylift.attempt import Start, log_fields, stopped
+from heavylift.codec import decode_envelope
 from heavylift.context import LOG_LINES
 from heavylift.errors import StopReason
 from heavylift.lanes.wire import Begin
@@ -41,8 +42,8 @@ class Call(Generic[S]):
         used: bytes above that, when it was killed for having taken too many.
     """
 
-    __slots__ = ("begin_by", "begun", "end_at", "had", "key", "lines", "number", "open", "reason", "setup", "slot",
-                 "start", "time_out_at", "used")  # fmt: skip
+    __slots__ = ("_fields", "begin_by", "begun", "end_at", "had", "key", "lines", "number", "open", "reason", "setup",
+                 "slot", "start", "time_out_at", "used")  # fmt: skip
 
     def __init__(self, number: int, start: Start, slot: S) -> None:
         self.number = number
@@ -57,6 +58,13 @@ class Call(Generic[S]):
         self.begin_by = time.monotonic() + BEGIN_WITHIN
         self.time_out_at = self.end_at = inf
         self.lines: deque[str] = deque(maxlen=LOG_LINES)
+        self._fields: dict[str, Any] | None = None
+
+    def log_fields(self) -> dict[str, Any]:
+        """Whose its log lines are. The envelope is read for the first of them, and not for a call without any."""
+        if self._fields is None:
+            self._fields = log_fields(self.start, decode_envelope(self.start.spec))
+        return self._fields
 
     @property
     def due(self) -> float:

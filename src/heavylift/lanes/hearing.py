@@ -115,7 +115,7 @@ class Hearing:
                 self._sink.checkpointed(*call.key, state)
             case Logged(level=level, line=line):
                 call.lines.append(f"{level}: {line}")
-                getattr(job_log, level, job_log.info)(line, job=call.key[0], queue=call.start.queue, source=level)
+                getattr(job_log, level, job_log.info)(line, **call.log_fields(), source=level)
             case Asked():
                 self._asked(call, message)
             case End():

@@ -139,7 +139,7 @@ class IoLane:
             self._tell_end(run, outcome)
         elif run in self._stuck:
             del self._stuck[run]
-            log.info("a stuck attempt has ended after all", job=run.key[0])
+            log.info("a stuck attempt has ended after all", **run.log_fields())
             self._sink.freed()
 
     def _give_up(self, run: Run) -> None:
@@ -149,7 +149,8 @@ class IoLane:
             del self._stuck[run]  # it ended just now
             return
         run.settled = True
-        log.warning("an attempt does not end; its place stays taken until it does", job=run.key[0], why=run.reason)
+        fields = run.log_fields()
+        log.warning("an attempt does not end; its place stays taken until it does", **fields, why=run.reason)
         self._tell_end(run, run.stop_outcome(forced=True))
 
     def _tell_end(self, run: Run, outcome: Outcome) -> None:

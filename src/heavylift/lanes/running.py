@@ -8,12 +8,12 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from math import inf
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
 from heavylift.asking import ENDED, LATE, TOO_LATE, Answer, Answered, Awaited
-from heavylift.attempt import Prepared, hushed, stopped
+from heavylift.attempt import Prepared, hushed, log_fields, stopped
 from heavylift.context import LOG_LINES
 from heavylift.errors import StopReason
 from heavylift.job import Progress
@@ -96,7 +96,11 @@ class Run:
         if self._lines is None:
             self._lines = deque(maxlen=LOG_LINES)
         self._lines.append(f"{level}: {line}")
-        self._tell(partial(getattr(log, level), line, job=self.key[0], handler=self.prepared.envelope.handler))
+        self._tell(partial(getattr(log, level), line, **self.log_fields()))
+
+    def log_fields(self) -> dict[str, Any]:
+        """Whose its log lines are."""
+        return log_fields(self.prepared.start, self.prepared.envelope)
 
     def _tell(self, call: Callable[..., object], *args: object) -> None:
         """A call of the worker's out of the handler's thread. No stop may strike in it: it could leave a lock held.
