@@ -23,6 +23,7 @@ STAYS = {
     "failed",
     "cancelled",
     "purge",
+    "of",
     "idle",
     "durable",
     "schedules",

@@ -38,6 +38,7 @@ _HOMES = {
     "Rate": "limits",
     "Reject": "errors",
     "ResultTimeout": "errors",
+    "Retention": "retention",
     "Retry": "errors",
     "Schedule": "schedule",
     "ScheduleNotFound": "errors",

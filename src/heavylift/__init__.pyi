@@ -29,6 +29,7 @@ from heavylift.limits import Rate as Rate
 from heavylift.middleware import Middleware as Middleware
 from heavylift.options import Backoff as Backoff
 from heavylift.redaction import Secret as Secret
+from heavylift.retention import Retention as Retention
 from heavylift.schedule import Schedule as Schedule
 from heavylift.schedule import ScheduleRecord as ScheduleRecord
 from heavylift.settings import Settings as Settings

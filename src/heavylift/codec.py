@@ -111,6 +111,7 @@ def seal(
     if len(data) > limit:
         raise PayloadTooLarge("args", f"{len(data)} bytes", f"is above max_payload ({limit}); pass a path instead")
     keep = None if options.keep is None else seconds("keep", options.keep)
+    keep_failed = None if options.keep_failed is None else seconds("keep_failed", options.keep_failed)
     return encode_envelope(
         Envelope(
             handler=spec.handler,
@@ -121,6 +122,7 @@ def seal(
             timeout=options.timeout,
             grace=options.grace,
             keep=keep,
+            keep_failed=keep_failed,
             tags=options.tags,
             correlation_id=options.correlation_id,
             secret=options.secret,

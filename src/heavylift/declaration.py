@@ -50,7 +50,8 @@ class HandlerOptions(TypedDict, total=False):
         give_up_on: these are not, whatever `retry_on` says.
         priority: of its jobs; lower goes first.
         expires: seconds or timedelta; a job not started by then is not started at all.
-        keep: seconds or timedelta that ended jobs are kept.
+        keep: seconds or timedelta that ended jobs are kept; `keep_failed`: that dead letters are, if not as long.
+        keep_count: so many of its completed jobs are kept at most; `keep_failed_count`: of its dead letters.
         tags: on each of its jobs.
         secret: names of arguments, like `("password", "card.number")`, that are left out of logs, records, messages and
             tracebacks; besides those annotated `Secret[...]`.
@@ -84,6 +85,9 @@ class HandlerOptions(TypedDict, total=False):
     priority: int
     expires: float | timedelta
     keep: float | timedelta
+    keep_failed: float | timedelta
+    keep_count: int
+    keep_failed_count: int
     tags: Sequence[str]
     unique: Unique | bool | str | Callable[..., str]
     durable: Durable
@@ -258,8 +262,9 @@ def _returns(fn: FunctionType, names: Mapping[str, Any]) -> Any:
 
 # --- the options --------------------------------------------------------------------------------------
 
-_CARRIED = ("priority", "expires", "keep", "tags", "unique", "durable", "secret", "group", "key")
-_JOB_OPTIONS = ("timeout", "grace", "retries", "priority", "expires", "keep", "durable")
+_KEPT = ("keep", "keep_failed", "keep_count", "keep_failed_count")
+_CARRIED = ("priority", "expires", *_KEPT, "tags", "unique", "durable", "secret", "group", "key")
+_JOB_OPTIONS = ("timeout", "grace", "retries", "priority", "expires", *_KEPT, "durable")
 
 
 def _job_options(options: Mapping[str, Any]) -> JobOptions:

@@ -80,6 +80,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     timeout: float | None = None
     grace: float | None = None
     keep: float | None = None
+    keep_failed: float | None = None
     tags: tuple[str, ...] = ()
     correlation_id: str | None = None
     secret: tuple[str, ...] = ()

@@ -20,6 +20,9 @@ from heavylift.unique import Unique
 PRIORITY_LIMIT = 1000
 """Priorities lie within ± this, so that rank stays exact in a double (see `store/lua`)."""
 
+MOST_KEPT = 10_000_000
+"""No count of ended jobs to keep is above this."""
+
 NAME = re.compile(r"[A-Za-z0-9_.\-]{1,100}")
 """Handlers and queues: they stand in keys, channels, labels and file names."""
 
@@ -123,6 +126,9 @@ class JobOptions(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     timeout: float | None = None
     grace: float | None = None
     keep: float | timedelta | None = None
+    keep_failed: float | timedelta | None = None
+    keep_count: int | None = None
+    keep_failed_count: int | None = None
     tags: tuple[str, ...] = ()
     correlation_id: str | None = None
     after: tuple[JobRef | str, ...] = ()
@@ -143,9 +149,13 @@ def check_options(options: JobOptions) -> None:
     Raises:
         InvalidArgument: the first option that is wrong.
     """
-    for name in ("delay", "expires", "keep"):
+    for name in ("delay", "expires", "keep", "keep_failed"):
         if (value := getattr(options, name)) is not None:
             seconds(name, value)
+    for name in ("keep_count", "keep_failed_count"):
+        value = getattr(options, name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST_KEPT):
+            raise InvalidArgument(name, value, f"give a whole number, 0 to {MOST_KEPT:,}")
     for name in ("timeout", "grace"):
         if (value := getattr(options, name)) is not None and (isinstance(value, timedelta) or seconds(name, value) < 0):
             raise InvalidArgument(name, value, "give seconds as a number")

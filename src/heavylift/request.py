@@ -71,6 +71,7 @@ class EnqueueOptions(TypedDict, total=False):
     timeout: float | None
     grace: float | None
     keep: float | timedelta | None
+    keep_failed: float | timedelta | None
     tags: Sequence[str] | None
     secret: Sequence[str] | None
     correlation_id: str | None
@@ -131,6 +132,9 @@ class Requests:
             due_ms=None if options.at is None else math.ceil(options.at.timestamp() * 1000),
             expires_ms=_ms("expires", options.expires),
             keep_ms=_ms("keep", options.keep),
+            keep_failed_ms=_ms("keep_failed", options.keep_failed),
+            keep_count=options.keep_count,
+            keep_failed_count=options.keep_failed_count,
             group=options.group or "",
             key=options.key or "",
             durable=options.durable,

@@ -48,6 +48,17 @@ def test_status_says_that_nobody_serves_a_queue(project: Project) -> None:
     assert "none" in project.run("status").stdout
 
 
+def test_how_ended_jobs_are_kept_is_set_and_shown(project: Project) -> None:
+    (said,) = project.json("keep", "default", "--completed", "60", "--failed-count", "5")
+    assert said["retention"] == {"completed": 60.0, "failed": None, "completed_count": None, "failed_count": 5}
+    shown = project.run("keep", "default").stdout
+    assert "1 min" in shown
+    assert "by hand" in shown
+    assert project.run("keep", "default", "--failed-count", "many").returncode == 2
+    (said,) = project.json("keep", "default", "--completed", "default", "--failed-count", "default")
+    assert set(said["retention"].values()) == {None}
+
+
 def test_a_job_says_why_it_does_not_run(project: Project) -> None:
     id = enqueue(project, "echo", "one")
     project.run("pause", "default")

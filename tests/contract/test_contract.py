@@ -8,6 +8,8 @@ import os
 import pytest
 
 from heavylift import AsyncClient, Client, Every, JobCancelled, JobFailed, JobSpec, Settings, State
+from heavylift.errors import JobNotFound
+from heavylift.inspector import Inspector
 from tests.contract.conftest import Work
 from tests.contract.handlers import (
     asks_again,
@@ -71,6 +73,22 @@ def test_a_delayed_job_waits_until_it_is_due(client: Client, work: Work) -> None
     record = soon.record()
     assert record.started_at is not None
     assert record.started_at - record.enqueued_at >= 300
+
+
+def test_of_ended_jobs_so_many_are_kept_as_was_set_for_their_queue(client: Client, work: Work) -> None:
+    client.retain("light", completed_count=2, failed=0.01)
+    with work():
+        for n in range(5):
+            client.enqueue(echo.job(str(n)))
+        refused = client.enqueue(refuses.job())
+        with pytest.raises((JobFailed, JobNotFound)):
+            refused.result(timeout=10)
+        wait_until("the last two are left", lambda: counts(client) == (2, 0))
+
+
+def counts(client: Client) -> tuple[int, int]:
+    (queue,) = [queue for queue in Inspector(client).status().queues if queue.name == "light"]
+    return queue.counts.completed, queue.counts.failed
 
 
 def test_a_job_that_does_not_run_says_why_and_runs_when_that_is_lifted(client: Client, work: Work) -> None:

@@ -111,7 +111,9 @@ def check(census: Census) -> None:
     fields = {re.sub(r"(?<=^attempt:)\d+$", "<n>", name) for job in census.jobs.values() for name in job}
     assert fields <= JOB_FIELDS.keys(), "every field of a job is documented"
     kinds = {re.sub(r"^(limit:|rate:)[^/]+", r"\1<group>", name) for name in census.meta}
-    kinds = {re.sub(r"^(keep:).*", r"\1<state>", re.sub(r"^(declared:).*", r"\1<scope>", name)) for name in kinds}
+    kinds = {re.sub(r"^(declared:).*", r"\1<scope>", name) for name in kinds}
+    kinds = {re.sub(r"^(keep:|kept:|most:)[a-z]+", r"\1<state>", name) for name in kinds}
+    kinds = {re.sub(r"^(most:<state>:).*", r"\1<handler>", name) for name in kinds}
     assert kinds <= META_FIELDS.keys(), "every field of meta is documented"
     _check_limits(census)
 

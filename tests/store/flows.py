@@ -73,7 +73,8 @@ class Flows:
 
     def put(self, name: str, after: Sequence[str] = (), nonce: str = "", **options: Any) -> Enqueued:
         job = ref(name)
-        new = NewJob(job.id, b"{}", "h", flow="f", after=tuple(map(ref, after)), **options)
+        options = {"handler": "h", "flow": "f", **options}
+        new = NewJob(job.id, b"{}", after=tuple(map(ref, after)), **options)
         return self.connection.ask(self.verbs.enqueue(job.queue, [new], nonce or f"n{next(_numbers)}"))[0]
 
     def linking(self, name: str, after: Sequence[str], life: int = 0) -> Trip[Any]:

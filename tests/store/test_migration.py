@@ -97,7 +97,7 @@ class Firing:
         """Jobs in every state there is."""
         for n in range(count):
             self.enqueue(f"{n}", key="ab"[n % 2])
-            self.enqueue(f"d{n}", delay_ms=20_000 + n, expires_ms=LEASE)
+            self.enqueue(f"d{n}", delay_ms=20_000 + n, expires_ms=LEASE, keep_count=9, keep_failed_count=9)
         for n, mode in enumerate("sfd"):
             self.enqueue(f"u{mode}", unique=f"{mode}.{mode}{n}", quiet_ms=15_000 if mode == "d" else None)
         self.claim(VERBS, 4)

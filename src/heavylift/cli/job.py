@@ -101,7 +101,7 @@ def _json(value: Any) -> RenderableType:
 def _options(record: JobRecord) -> str:
     """What was said beside the arguments."""
     said = {"priority": record.priority} if record.priority else {}
-    for name in ("retries", "timeout", "grace", "keep", "correlation_id", "tags"):
+    for name in ("retries", "timeout", "grace", "keep", "keep_failed", "correlation_id", "tags"):
         value = getattr(record.options, name, None)
         if value not in (None, ()):
             said[name] = value

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Literal, TypeVar, Unpack
 
+from heavylift.client import retaining
 from heavylift.client.async_session import AsyncSessions
 from heavylift.client.base import PATIENCE, Base
 from heavylift.client.flowhandle import AsyncFlow
@@ -22,6 +23,7 @@ from heavylift.job import JobRecord, JobSpec
 from heavylift.limits import Order, QueueLimits, Rate, Unlimited
 from heavylift.middleware import Middleware
 from heavylift.request import EnqueueOptions
+from heavylift.retention import AsSet, Retention
 from heavylift.schedule import CatchUp, Schedule, ScheduleRecord, Times
 from heavylift.settings import Settings
 from heavylift.store.jobs import EffectRecord
@@ -132,6 +134,24 @@ class AsyncClient(Base):
     async def workers(self) -> list[dict[str, Any]]:
         """As `Client.workers`."""
         return await self.shell.run(self.overview.workers())
+
+    async def retain(
+        self,
+        queue: str,
+        *,
+        completed: float | timedelta | AsSet | None = None,
+        failed: float | timedelta | AsSet | None = None,
+        completed_count: int | AsSet | None = None,
+        failed_count: int | AsSet | None = None,
+    ) -> None:
+        """As `Client.retain`."""
+        said = {"completed": completed, "failed": failed}
+        counts = {"completed_count": completed_count, "failed_count": failed_count}
+        await self.shell.run(retaining.retain(self.plans, queue, {**said, **counts}))
+
+    async def retention(self, queue: str) -> Retention:
+        """As `Client.retention`."""
+        return await self.shell.run(retaining.retention(self.plans, queue))
 
     async def failed(
         self, queue: str | None = None, *, offset: int = 0, limit: int = 100, **which: Unpack[WhichFailed]

@@ -7,10 +7,11 @@ what the plans do in `producing`, `operations`, `limiting`, `scheduling`, `repai
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Literal, TypeVar, Unpack
 
+from heavylift.client import retaining
 from heavylift.client.base import PATIENCE, Base
 from heavylift.client.flowhandle import Flow
 from heavylift.client.handle import Job
@@ -26,6 +27,7 @@ from heavylift.job import JobRecord, JobSpec
 from heavylift.limits import Order, QueueLimits, Rate, Unlimited
 from heavylift.middleware import Middleware
 from heavylift.request import EnqueueOptions
+from heavylift.retention import AsSet, Retention
 from heavylift.schedule import CatchUp, Schedule, ScheduleRecord, Times
 from heavylift.settings import Settings
 from heavylift.store.jobs import EffectRecord
@@ -217,6 +219,37 @@ class Client(Base):
     def workers(self) -> list[dict[str, Any]]:
         """What each living worker says about itself, with `seen_at` (ms since 1970); `Inspector` has it typed."""
         return self.shell.run(self.overview.workers())
+
+    def retain(
+        self,
+        queue: str,
+        *,
+        completed: float | timedelta | AsSet | None = None,
+        failed: float | timedelta | AsSet | None = None,
+        completed_count: int | AsSet | None = None,
+        failed_count: int | AsSet | None = None,
+    ) -> None:
+        """Set how long, and how many, ended jobs of a queue are kept, over what the workers' settings say.
+
+        Counts hold at once; times for jobs that end from the next sweep on. What a job says of itself (`keep`) goes
+        before times, not before counts. None leaves a rule as it is, `"default"` gives it back to the settings.
+
+        Args:
+            queue: its name.
+            completed: seconds or timedelta that completed and cancelled jobs are kept.
+            failed: seconds or timedelta that dead letters are kept.
+            completed_count, failed_count: so many at most.
+
+        Raises:
+            InvalidArgument: a number is out of range, or nothing was said.
+        """
+        said = {"completed": completed, "failed": failed}
+        counts = {"completed_count": completed_count, "failed_count": failed_count}
+        self.shell.run(retaining.retain(self.plans, queue, {**said, **counts}))
+
+    def retention(self, queue: str) -> Retention:
+        """What was set for a queue by `retain`."""
+        return self.shell.run(retaining.retention(self.plans, queue))
 
     # --- dead letters -----------------------------------------------------------------------------------
 

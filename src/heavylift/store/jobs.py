@@ -13,6 +13,7 @@ from heavylift.store.moving import Moving, Reprioritized, Rescheduled
 from heavylift.store.producing import BATCH_BYTES, Enqueued, NewJob, Producing, Tick, batches
 from heavylift.store.reading import QueueCounts, Reading
 from heavylift.store.repairing import CancelReply, Removed, Repairing, SweepReply
+from heavylift.store.retaining import Retaining
 from heavylift.store.scheduling import NewSchedule, SchedulePage, Scheduling, StoredSchedule
 from heavylift.store.settling import ProgressItem, SettleItem, Settling, Written
 from heavylift.store.standing import Explaining
@@ -53,6 +54,7 @@ class Jobs(
     Claiming,
     Settling,
     Repairing,
+    Retaining,
     Limiting,
     Scheduling,
     Letters,

@@ -96,6 +96,10 @@ class Keys:
         """sorted set: ids of cancelled jobs by the time they ended (ms)."""
         return self._name("cancelled")
 
+    def of(self, handler: str) -> str:
+        """sorted set: jobs of `<state>:<handler>` by the time they ended (ms), if that says how many are kept."""
+        return self._name(f"of:{handler}")
+
     @property
     def purge(self) -> str:
         """sorted set: ids of all ended jobs by the time they are removed (ms)."""
@@ -210,7 +214,8 @@ JOB_FIELDS = {
     "group": "for limits, if named; else its handler is its group",
     "key": "for limits, if named",
     "expires": "not started by then (ms), it becomes a dead letter",
-    "keep": "how long it is kept once ended (ms), if said",
+    "keep": "how long it is kept once ended (ms), if said. Or `<ms>/<ms>/<n>/<n>`: as a dead letter; so many completed "
+    "and so many dead letters, of its handler; `-` for what is not said",
     "due": "when a delayed job is, or was, due (ms)",
     "path": "the line it stands in, or stood in when it was taken: `<group>/<key>`, or empty",
     "rank": "its place in that line when it was taken",
@@ -280,6 +285,9 @@ META_FIELDS = {
     "limits": "how many limits there are on groups and keys",
     "declared:<scope>": "what the handlers' code says of this limit (scope as behind `limit:`), as last written",
     "keep:<state>": "how long jobs that ended in this state are kept (ms)",
+    "kept:<state>": "the same as it was set for this queue: it goes before what workers say (`completed`, `failed`)",
+    "most:<state>": "how many of them are kept, as it was set for this queue",
+    "most:<state>:<handler>": "how many of this handler's are kept, as the last of them said",
     "stale": "settlements refused because their token was not the job's any more",
 }
 """Fields of a queue's `meta`."""

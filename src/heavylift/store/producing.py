@@ -52,7 +52,8 @@ class NewJob:
         spec: the envelope, JSON.
         delay_ms: from now; `due_ms`: since 1970, instead.
         expires_ms: from now; not started by then, it goes to the dead letters.
-        keep_ms: how long it is kept once ended; None for the queue's rule.
+        keep_ms: how long it is kept once ended; None for the queue's rule; `keep_failed_ms`: as a dead letter.
+        keep_count, keep_failed_count: so many completed jobs and dead letters of its handler are kept at most.
         group, key: where it stands for limits; the group is the handler if not said.
         durable: what must be known before it counts as enqueued; not stored. None for the client's own rule.
         unique: `<mode>.<digest>`; see `unique`. `window_ms` goes with mode w, the other two with mode d.
@@ -81,6 +82,17 @@ class NewJob:
     policy: str = ""
     durable: Durable | None = None
     tick: Tick | None = None
+    keep_failed_ms: int | None = None
+    keep_count: int | None = None
+    keep_failed_count: int | None = None
+
+    @property
+    def _keep(self) -> str | None:
+        """As `<ms>/<ms as a dead letter>/<completed>/<dead letters>`, without what is not said at its end."""
+        said = [getattr(self, name) for name in _KEPT]
+        while said and said[-1] is None:
+            said.pop()
+        return "/".join("-" if part is None else str(part) for part in said) or None
 
     @property
     def options(self) -> str:
@@ -90,6 +102,8 @@ class NewJob:
             for word, name, nothing in _WORDS
             if (value := getattr(self, name)) is not nothing and value != nothing
         ]
+        if keep := self._keep:
+            said.append(f"keep={keep}")
         if self.after:
             said.append(f"after={len(self.after)}")
         if self.tick:
@@ -105,15 +119,18 @@ class NewJob:
             for word, name, nothing in _WORDS
             if word in said
         }
+        kept = zip(_KEPT, said.get("keep", "").split("/"), strict=False)
+        read.update((name, int(part)) for name, part in kept if part.isdigit())
         return cls(id, spec, handler, tick=tick, **read)
 
+
+_KEPT = ("keep_ms", "keep_failed_ms", "keep_count", "keep_failed_count")
 
 _WORDS: tuple[tuple[str, str, int | str | None], ...] = (
     ("prio", "priority", 0),
     ("delay", "delay_ms", 0),
     ("due", "due_ms", None),
     ("expires", "expires_ms", None),
-    ("keep", "keep_ms", None),
     ("group", "group", ""),
     ("key", "key", ""),
     ("unique", "unique", ""),

@@ -8,8 +8,8 @@
 -- args: nonce:str rest
 -- rest: per job  id  handler  envelope  options
 --       options "" or words "name=value" with spaces between: prio delay due expires keep group key (times in ms;
---       due since 1970, the others from now); unique=<s|f|w|d>.<digest> (until started, until finished, window,
---       debounce) window quiet latest; flow after policy (after: how many parents `stage` has noted); the tick of a
+--       due since 1970, the others from now; keep also as <ms>/<ms>/<n>/<n>); unique=<s|f|w|d>.<digest> (until started,
+--       until finished, window, debounce) window quiet latest; flow after policy (after: how many parents `stage` has noted); the tick of a
 --       schedule: schedule tick rev next alone (not if this is not its next tick; alone=1: nor while its last job goes on)
 -- reply: one letter per job: w d b (waiting, delayed, blocked) ours; a c f x (active, completed, failed, cancelled) ours,
 --        enqueued by an earlier try; the same letter as a capital: a duplicate, in that state (G: gone, or no tick). Then per

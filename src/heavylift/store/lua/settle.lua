@@ -115,6 +115,7 @@ for i, name in ipairs(names) do
       end
       also(list, now_text, id)
       also(purged, purge_time(state, job[4]), id)
+      if job[4] then count_ended(id, state, job[4]) end
       if job[6] then release(id, job[6]) end
       if job[7] then
         also(outbox, now_text, id)

@@ -2,7 +2,7 @@
 -- sweep: what is over its time goes. Jobs that did not start in time become dead letters `expired`; ended jobs are
 -- removed once they were kept long enough, or the oldest of them where there are too many; so are notes of idle
 -- workers that never came back. A job of a flow is not removed before its children were told how it ended, nor in its
--- first minute: children may still be on their way.
+-- first minute: children may still be on their way. What was set for the queue goes before what the worker says.
 --
 -- keys: meta line delayed blocked locks expiring completed failed cancelled purge outbox idle ring held
 -- args: limit:int keep_completed:int keep_failed:int most_completed:int most_failed:int
@@ -10,6 +10,9 @@
 -- include: meta unique lines ending flow withdraw recount
 
 read_meta()
+local own = call('HMGET', meta_key, 'kept:completed', 'kept:failed', 'most:completed', 'most:failed')
+keep_completed, keep_failed = integer(own[1]) or keep_completed, integer(own[2]) or keep_failed
+most_completed, most_failed = integer(own[3]) or most_completed, integer(own[4]) or most_failed
 if keep_completed ~= purge_time('completed') - now or keep_failed ~= purge_time('failed') - now then
   call('HSET', meta_key, 'keep:completed', keep_completed, 'keep:cancelled', keep_completed, 'keep:failed', keep_failed)
 end
@@ -19,10 +22,11 @@ if here({ gate_key, tat_key, vt_key }) then
   recount()
 end
 
-local function overflow(state, most)
-  local over = math.min(call('ZCARD', base .. state) - most, limit)
-  local list = over > 0 and call('ZRANGE', base .. state, 0, over - 1) or {}
-  list.state = state
+local function overflow(state, most, key)
+  key = key or base .. state
+  local over = math.min(call('ZCARD', key) - most, limit)
+  local list = over > 0 and call('ZRANGE', key, 0, over - 1) or {}
+  list.state, list.key = state, key
   return list
 end
 
@@ -31,6 +35,21 @@ local leaving = {
   call('ZRANGEBYSCORE', purge_key, '-inf', now_text, 'LIMIT', 0, limit),
   overflow('completed', most_completed), overflow('failed', most_failed), overflow('cancelled', most_completed),
 }
+local found, done = 0, {} -- of those that go because their handler keeps so many; rules that count nothing any more
+for _, field in ipairs(call('HKEYS', meta_key)) do
+  local state, handler = string.match(field, '^most:(%l+):(.+)$')
+  local key = state and ENDED[state] and of_handler(state, handler)
+  if key and not here({ key }) then
+    return MOVING
+  elseif key and call('EXISTS', key) == 0 then
+    done[#done + 1] = field
+  elseif key and found < limit then
+    local list = overflow(state, integer(call('HGET', meta_key, field)) or math.huge, key)
+    found = found + #list
+    leaving[#leaving + 1] = #list > 0 and list or nil
+  end
+end
+
 local ids, raws = {}, {}
 for _, id in ipairs(expired) do
   ids[#ids + 1] = id
@@ -49,6 +68,7 @@ end
 local asleep = math.min(call('ZCOUNT', idle_key, '-inf', '(' .. now_text), limit)
 if asleep > 0 then call('ZREMRANGEBYRANK', idle_key, 0, asleep - 1) end
 
+if #done > 0 then call('HDEL', meta_key, unpack(done)) end
 local buried, removed, kept = 0, 0, {}
 for _, id in ipairs(expired) do
   local job = jobs[id]
@@ -70,8 +90,9 @@ for _, list in ipairs(leaving) do
       call('ZREM', completed_key, id)
       call('ZREM', failed_key, id)
       call('ZREM', cancelled_key, id)
+      if list.key then call('ZREM', list.key, id) end
     elseif list.state and list.state ~= state then -- the same, and the new job has ended otherwise
-      call('ZREM', base .. list.state, id)
+      call('ZREM', list.key, id)
     elseif is_awaited(job) then
       call('ZADD', purge_key, whole(now + CHILDREN_COME), id)
       kept[list] = true

@@ -1,11 +1,31 @@
+-- include: keeping
+--
 -- Ended jobs: in one of `completed`, `failed`, `cancelled` by the time they ended, and in `purge` by the time they go.
 
 -- How long one is kept: its own `keep`, else the queue's (the sweep writes the workers' settings there), else this.
 local KEEP = { completed = 86400000, cancelled = 86400000, failed = 1209600000 } -- ms
 
+local function own_time(state, said)
+  local ended, failed = string.match(said, '^([^/]*)/?([^/]*)')
+  return integer(state == 'failed' and failed ~= '' and failed ~= '-' and failed or ended)
+end
+
+-- If the key is on another node now, the job goes by its time alone.
+local function count_ended(id, state, said)
+  if not string.find(said, '/', 1, true) then
+    return
+  end
+  local handler = call('HGET', job_key(id), 'handler')
+  local key, most = counted_in(state, said, handler)
+  if key and here({ key }) then
+    call('ZADD', key, now_text, id)
+    call('HSET', meta_key, 'most:' .. state .. ':' .. handler, most)
+  end
+end
+
 local purge_times = {}
 local function purge_time(state, own_keep)
-  own_keep = integer(own_keep)
+  own_keep = own_keep and own_time(state, own_keep)
   if own_keep then
     return whole(now + own_keep)
   end
@@ -23,6 +43,7 @@ local function end_job(id, state, reason, own_keep, unique)
   call('HSET', job_key(id), 'state', state, 'reason', reason, 'finished_at', now_text, 'token', '')
   call('ZADD', state == 'failed' and failed_key or cancelled_key, now_text, id)
   call('ZADD', purge_key, purge_time(state, own_keep), id)
+  if own_keep then count_ended(id, state, own_keep) end
   release(id, unique)
   if call('HGET', job_key(id), 'children') then call('ZADD', outbox_key, now_text, id) end
   publish(id, state, detail(reason))

@@ -1,4 +1,4 @@
--- include: states
+-- include: states keeping
 --
 -- Taking jobs out of wherever they are, and putting them in line; for verbs that move a job whoever holds it.
 
@@ -25,6 +25,7 @@ local function survey(ids)
         job[name] = read[f] or nil
       end
       job.path = job.path or ''
+      if ENDED[job.state] then lines[#lines + 1] = counted_in(job.state, job.keep, job.handler) end
       if job.unique then lines[#lines + 1] = unique_name(job.unique) end
       need_line(lines, job.path)
       need_line(lines, path_of(job.handler, job.group, job.key))
@@ -59,6 +60,8 @@ local function withdraw(id, job)
   elseif ENDED[state] then
     call('ZREM', base .. state, id)
     call('ZREM', purge_key, id)
+    local counted = counted_in(state, job.keep, job.handler)
+    if counted then call('ZREM', counted, id) end
   end
   if job.expires then call('ZREM', expiring_key, id) end
 end
