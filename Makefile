@@ -37,6 +37,10 @@ test-models: $(VENV)/test.stamp  ## run the state machines of the store for long
 test-faults: $(VENV)/test.stamp  ## run the tests that kill, freeze and restart real processes
 	@$(PYTEST) -m fault $(ARGS)
 
+MINUTES ?= 1
+chaos: $(VENV)/test.stamp  ## kill, freeze and cut off at random for MINUTES=1, under load, and see that nothing is lost (ARGS="--seed 7")
+	@$(BIN)/python -m tests.faults.chaos --minutes $(MINUTES) $(ARGS)
+
 bench: $(VENV)/test.stamp  ## run the benchmarks
 	@$(PYTEST) benchmarks -o addopts="-q --strict-markers" --timeout=0 --benchmark-only $(ARGS)
 
