@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest
 PARALLEL := -n logical --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: run-worker enqueue status samples test test-models test-faults bench bench-peers lint format docs clean help
+.PHONY: run-worker enqueue status samples test test-models test-faults faults-report chaos bench bench-peers lint format docs clean help
 
 ##@ Use it
 
@@ -36,6 +36,9 @@ test-models: $(VENV)/test.stamp  ## run the state machines of the store for long
 
 test-faults: $(VENV)/test.stamp  ## run the tests that kill, freeze and restart real processes
 	@$(PYTEST) -m fault $(ARGS)
+
+faults-report: $(VENV)/test.stamp  ## play the fault matrix five times and write its figures into docs/reliability.md (ARGS="--runs 20")
+	@$(BIN)/python -m tests.faults.report $(ARGS)
 
 MINUTES ?= 1
 chaos: $(VENV)/test.stamp  ## kill, freeze and cut off at random for MINUTES=1, under load, and see that nothing is lost (ARGS="--seed 7")
