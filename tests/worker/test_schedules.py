@@ -113,6 +113,20 @@ def test_one_that_cannot_be_read_does_not_keep_the_others(
     wait_until("the other is fired", lambda: any("whole@" in id for id in made(any_server)), timeout=10)
 
 
+def test_one_that_cannot_be_read_does_not_put_off_the_next_look(client: Client, any_server: Server) -> None:
+    """It stays due for ever; the others are still looked at when they tick, and not at the pace of `poll`."""
+    client.schedule("broken", handlers.echo.job(1), Every(hours=1))
+    client.schedule("whole", handlers.echo.job(2), Every(hours=1))
+    with any_server.client() as redis:
+        redis.hset("heavylift:{light}:schedule:broken", "times", "nonsense")
+        redis.zadd(NAMES, {"broken": 1})
+    connection = Connection(Target.from_url(any_server.url), name="scheduler")
+    contact = Contact("scheduler", lambda role: connection)
+    scheduler = Scheduler(Jobs(), contact, Registry(), queues=["light"], requests=Requests(1 << 18), poll=7200.0)
+    assert scheduler.round() <= 3601
+    contact.close()
+
+
 def test_a_paused_queue_gets_its_ticks_and_runs_them_later(client: Client, start_worker: StartWorker) -> None:
     client.pause("light")
     start_worker()

@@ -97,7 +97,7 @@ class SchedulePage:
 
     Attributes:
         now: Redis's time (ms).
-        first: the next tick of all schedules of the queue (ms), if there is one.
+        first: the next tick of all schedules of the queue that is to come (ms), if there is one.
         schedules: those asked for; one call gives not more than about 256 KiB.
     """
 

@@ -5,11 +5,11 @@
 -- args: due:int offset:int limit:int max_bytes:int rest
 -- due: 1 for those only whose tick has come; offset, limit: which of them; max_bytes: a soft bound of the reply
 -- rest: names; if there are any, those are given instead, as far as they exist
--- reply: now, the next tick of all ("inf" if there is none), then per schedule its name, its tick ("inf": none) and its
---        hash, a list of fields and values
+-- reply: now, the next tick of all that is to come ("inf" if there is none), then per schedule its name, its tick
+--        ("inf": none) and its hash, a list of fields and values
 -- include: schedule
 
-local first = call('ZRANGE', schedules_key, 0, 0, 'WITHSCORES')
+local first = call('ZRANGEBYSCORE', schedules_key, '(' .. now_text, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
 local reply = { now, whole(tonumber(first[2] or 'inf')) }
 
 local found = {}
