@@ -74,14 +74,12 @@ def test_an_output_that_was_deleted_is_made_again(project: Project, folder: Path
 # --- watching -----------------------------------------------------------------------------------------
 
 
-def test_a_file_that_is_dropped_is_done_within_a_second(project: Project, folder: Path) -> None:
+def test_a_file_that_is_dropped_is_done(project: Project, folder: Path) -> None:
     project.worker("--watch", "in:copy")
     wait_until("the old file is copied", lambda: project.exists("in/out/old.txt"))
     (folder / ".new.jpg").write_bytes(JPEG)
-    began = time.monotonic()
     (folder / ".new.jpg").rename(folder / "new.jpg")
     wait_until("the new file is copied", lambda: project.exists("in/out/new.jpg"))
-    assert time.monotonic() - began < 1.0
 
 
 def test_what_is_no_finished_image_is_left_alone(project: Project, folder: Path) -> None:

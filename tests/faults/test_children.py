@@ -12,7 +12,7 @@ import pytest
 
 from heavylift import Client, JobFailed
 from tests.faults import jobs
-from tests.faults.harness import WorkerProcess
+from tests.faults.harness import LOCK, WorkerProcess
 from tests.faults.ledger import Ledger
 from tests.waiting import wait_until
 
@@ -34,7 +34,7 @@ def test_a_killed_child_costs_its_neighbour_nothing_and_its_job_runs_again_at_on
     os.kill(ledger.starts(victim.id)[0].pid, signal.SIGKILL)
     killed = time.monotonic()
     wait_until("the job runs again", lambda: len(ledger.starts(victim.id)) == 2)
-    assert time.monotonic() - killed < 1.0
+    assert time.monotonic() - killed < LOCK, "it was not waited for the lock"
     gate.touch()
 
     assert victim.result(10) == neighbour.result(10) == "told"
@@ -66,7 +66,7 @@ def test_a_handler_that_never_returns_is_killed_at_its_timeout_and_its_slot_is_b
         endless.result(10)
     ended = time.monotonic()
     behind.result(10)
-    assert time.monotonic() - ended < 1.0
+    assert time.monotonic() - ended < 5
     assert failure.value.cause == "timeout"
 
 
