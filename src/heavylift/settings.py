@@ -76,7 +76,7 @@ class Settings:
         connect_timeout, command_timeout: of every Redis connection.
     """
 
-    redis_url: str | None = None
+    redis_url: str | None = field(default=None, repr=False)  # it may hold a password
     sentinel: str | None = None
     cluster: bool = False
     tls_ca: str | None = None
