@@ -97,7 +97,7 @@ async def _post(client: httpx.AsyncClient, receiver: Receiver, body: bytes, head
     *others, last = receiver.urls
     sni = {"sni_hostname": receiver.host}
     for url in others:
-        with contextlib.suppress(httpx.ConnectError):  # nothing was sent: the next address may do
+        with contextlib.suppress(httpx.ConnectError, httpx.ConnectTimeout):  # nothing was sent: the next address may do
             return await client.post(url, content=body, headers=headers, extensions=sni)
     return await client.post(last, content=body, headers=headers, extensions=sni)
 

@@ -90,7 +90,9 @@ def test_dead_letters_are_listed_by_queue_reason_and_handler(project: Project) -
 @pytest.mark.parametrize("which", [["--all"], ["--reason", "exhausted"], ["--queue", "default"], ["ID"]])
 def test_dead_letters_are_replayed(project: Project, which: list[str]) -> None:
     id = failed_job(project)
-    assert project.json("failed", "replay", *(id if word == "ID" else word for word in which)) == [{"replayed": 1}]
+    assert project.json("failed", "replay", *(id if word == "ID" else word for word in which)) == [
+        {"replayed": 1, "held": []}
+    ]
     wait_until("it has failed again", lambda: state(project, id) == "failed")
 
 

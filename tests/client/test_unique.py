@@ -144,3 +144,14 @@ def test_a_debounced_job_has_no_other_delay(client: Any) -> None:
         client.enqueue(JobSpec("h", {}), delay=5, unique=Unique(debounce=1))
     with pytest.raises(InvalidArgument, match="function belongs on @handler"):
         client.enqueue(JobSpec("h", {}), unique=lambda: "x")
+
+
+def test_a_replay_of_several_says_which_were_left_for_others_like_them(client: Any, hand: Hand) -> None:
+    lost = [client.enqueue(JobSpec("a", {"n": n}), unique=True) for n in range(3)]
+    for found in hand.claim_some("default", 3):
+        hand.fail(found)
+    again = client.enqueue(JobSpec("a", {"n": 1}), unique=True)
+    assert not again.duplicate
+    replayed = client.replay(*(job.id for job in lost))
+    assert replayed == 2
+    assert replayed.held == (lost[1].id,)

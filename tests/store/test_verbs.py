@@ -271,3 +271,19 @@ def test_workers_are_known_by_what_they_say(connection: Connection) -> None:
 def test_queues_are_known_once_they_are_registered(connection: Connection) -> None:
     connection.round_trip([JOBS.register_queue(queue) for queue in ("b", "a", "b")])
     assert connection.ask(JOBS.queues()) == ["a", "b"]
+
+
+def test_a_repeated_reschedule_from_now_moves_a_job_once(connection: Connection) -> None:
+    enqueue(connection, "a")
+    later = Jobs("heavylift", Scripts(5_000))
+
+    def ask(jobs: Jobs, nonce: str) -> int:
+        moved = connection.ask(jobs.reschedule("q", "a", 60_000, relative=True, nonce=nonce))
+        assert moved is not None
+        assert moved.done
+        assert moved.due_at is not None
+        return moved.due_at
+
+    first = ask(JOBS, "n1")
+    assert ask(later, "n1") == first, "its reply was lost"
+    assert ask(later, "n2") >= first + 5_000, "somebody means it"

@@ -18,6 +18,9 @@ from heavylift.cli.session import JsonOption, Session, command, with_options
 from heavylift.errors import InvalidArgument
 from heavylift.job import JobRecord, Reason
 
+SAID = 10
+"""Ids named at most of those that were left where they are."""
+
 OURS = frozenset({"Reject", "Retry", "Timeout", "ProcessDied", "WorkerLost", "InvalidJob", "UnknownHandler"})
 """What an attempt came to that was no exception of the handler's: the message says it all."""
 
@@ -159,13 +162,18 @@ def replay(
     client = client_of(session)
     shown = None if json else _progress(session)
     if ids or which:
-        count = client.replay(*(ids or ()), on_page=shown, **which)
+        done = [client.replay(*(ids or ()), on_page=shown, **which)]
     else:
-        count = sum(client.replay(queue=name, on_page=shown) for name in client.queues())
+        done = [client.replay(queue=name, on_page=shown) for name in client.queues()]
+    count, held = sum(done), [id for one in done for id in one.held]
     if json:
-        output.json_line({"replayed": count})
-    else:
-        session.out.print(Text(f"{_jobs(count)} back in line", style="green" if count else "dim"))
+        output.json_line({"replayed": count, "held": held})
+        return
+    session.out.print(Text(f"{_jobs(count)} back in line", style="green" if count else "dim"))
+    if held:
+        more = f" and {len(held) - SAID} more" if len(held) > SAID else ""
+        left = f"{_jobs(len(held))} left, as another like each is there: {' '.join(held[:SAID])}{more}"
+        session.out.print(Text(left, style="yellow"))
 
 
 def purge(

@@ -14,7 +14,7 @@ from heavylift.client.flowhandle import AsyncFlow
 from heavylift.client.handle import AsyncJob
 from heavylift.client.operations import HowCancelled
 from heavylift.client.producing import Placed
-from heavylift.client.repairing import FailedGroup, GroupBy, OnPage
+from heavylift.client.repairing import FailedGroup, GroupBy, OnPage, Replayed
 from heavylift.client.which import Which, WhichFailed
 from heavylift.errors import NotAllEnqueued, NotDurable
 from heavylift.event import Event
@@ -172,7 +172,7 @@ class AsyncClient(Base):
 
     async def replay(
         self, *ids: str, queue: str | None = None, on_page: OnPage | None = None, **which: Unpack[WhichFailed]
-    ) -> int:
+    ) -> Replayed:
         """As `Client.replay`."""
         return await self.shell.run(self.repairing.replay(ids, Which.of(queue, which), on_page))
 

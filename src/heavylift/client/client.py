@@ -17,7 +17,7 @@ from heavylift.client.flowhandle import Flow
 from heavylift.client.handle import Job
 from heavylift.client.operations import HowCancelled
 from heavylift.client.producing import Placed
-from heavylift.client.repairing import FailedGroup, GroupBy, OnPage
+from heavylift.client.repairing import FailedGroup, GroupBy, OnPage, Replayed
 from heavylift.client.session import Sessions
 from heavylift.client.which import Which, WhichFailed
 from heavylift.errors import NotAllEnqueued, NotDurable
@@ -285,7 +285,7 @@ class Client(Base):
 
     def replay(
         self, *ids: str, queue: str | None = None, on_page: OnPage | None = None, **which: Unpack[WhichFailed]
-    ) -> int:
+    ) -> Replayed:
         """Put dead letters back in line with fresh counters: those named, or all that are meant, batch by batch.
 
         One that fails again meanwhile is not replayed again. If it is broken off, what was replayed is replayed, and
@@ -298,8 +298,8 @@ class Client(Base):
             which: as for `failed`.
 
         Returns:
-            how many it were; one that is not in the dead letters is left as it is, and one that is to be unique while
-            another job like it is there.
+            how many it were. One that is not in the dead letters is left as it is; and one that is to be unique while
+            another job like it is there, whose id is in `held` of the answer.
 
         Raises:
             JobNotFound: one of the ids is in no queue.

@@ -59,7 +59,7 @@ def reschedule(
         raise InvalidArgument("delay", delay, "give either delay or at")
     check_options(JobOptions(delay=delay, at=at))
     due = seconds("delay", delay or 0) if at is None else at.timestamp()
-    call = operations.jobs.reschedule(queue, id, math.ceil(due * 1000), relative=at is None)
+    call = operations.jobs.reschedule(queue, id, math.ceil(due * 1000), relative=at is None, nonce=new_id())
     return there((yield from ask(call, operations.patience)), queue, id)
 
 

@@ -7,8 +7,9 @@ a dead letter after it began: a job that is replayed and fails again is not repl
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, TypeAlias
 
 from heavylift.client.operations import AT_ONCE, Operations
@@ -28,6 +29,9 @@ GROUPS = 1000
 
 OnPage: TypeAlias = Callable[[int, int], object]
 """Told after each page how many dead letters were looked at, and how many there are."""
+
+Do: TypeAlias = Callable[[str, Sequence[str]], Plan[int]]
+"""Does something with jobs of a queue, and says with how many."""
 
 GroupBy: TypeAlias = Literal["fingerprint", "reason", "cause", "handler", "queue"]
 GROUP_BY: tuple[GroupBy, ...] = ("fingerprint", "reason", "cause", "handler", "queue")
@@ -50,6 +54,22 @@ class FailedGroup:
     first_at: int
     last_at: int
     example: JobRecord | None = None
+
+
+class Replayed(int):
+    """How many dead letters got another life.
+
+    Attributes:
+        held: ids of those left where they are: they are to be unique, and another job like each is there.
+    """
+
+    held: tuple[str, ...]
+
+    def __new__(cls, count: int, held: Iterable[str] = ()) -> Replayed:
+        """So many; and those left."""
+        made = super().__new__(cls, count)
+        made.held = tuple(held)
+        return made
 
 
 @dataclass(slots=True)
@@ -135,14 +155,16 @@ class Repairing:
 
     # --- another life -----------------------------------------------------------------------------------
 
-    def replay(self, ids: Sequence[str], which: Which, on_page: OnPage | None) -> Plan[int]:
+    def replay(self, ids: Sequence[str], which: Which, on_page: OnPage | None) -> Plan[Replayed]:
         """Put dead letters back in line with fresh counters, by id, or all that are meant. How many it were."""
+        held: list[str] = []
+        do = partial(self._replay, held)
         if ids:
-            return (yield from self._replay_ids(ids, which.queue))
+            return Replayed((yield from self._replay_ids(ids, which.queue, do)), held)
         _refuse_everything(which)
-        return (yield from self._each_page(which, self._replay, on_page))
+        return Replayed((yield from self._each_page(which, do, on_page)), held)
 
-    def _replay_ids(self, ids: Sequence[str], queue: str | None) -> Plan[int]:
+    def _replay_ids(self, ids: Sequence[str], queue: str | None, do: Do) -> Plan[int]:
         found = (yield from self._operations.find_all(ids)) if queue is None else {}
         by_queue: dict[str, list[str]] = defaultdict(list)
         for id in dict.fromkeys(ids):
@@ -150,12 +172,13 @@ class Repairing:
         replayed = 0
         for name, mine in by_queue.items():
             for start in range(0, len(mine), REPLAYS_AT_ONCE):
-                replayed += yield from self._replay(name, mine[start : start + REPLAYS_AT_ONCE])
+                replayed += yield from do(name, mine[start : start + REPLAYS_AT_ONCE])
         return replayed
 
-    def _replay(self, queue: str, ids: Sequence[str]) -> Plan[int]:
-        call = self._jobs.replay(queue, ids, new_id())
-        return (yield from ask(call, self._patience)).count("ok")
+    def _replay(self, held: list[str], queue: str, ids: Sequence[str]) -> Plan[int]:
+        words = yield from ask(self._jobs.replay(queue, ids, new_id()), self._patience)
+        held += [id for id, word in zip(ids, words, strict=True) if word == "held"]
+        return words.count("ok")
 
     # --- deletion ---------------------------------------------------------------------------------------
 
@@ -172,9 +195,7 @@ class Repairing:
         yield from ()
         return len(ids)
 
-    def _each_page(
-        self, which: Which, do: Callable[[str, Sequence[str]], Plan[int]], on_page: OnPage | None
-    ) -> Plan[int]:
+    def _each_page(self, which: Which, do: Do, on_page: OnPage | None) -> Plan[int]:
         """Do something with all that are meant, oldest first; the sum of what it says."""
         done = looked = 0
         for queue in (yield from self._operations.named(which.queue)):

@@ -239,6 +239,7 @@ JOB_FIELDS = {
     "cause": "what the last attempt of a dead letter came to",
     "fingerprint": "of the error of that attempt: equal for equal faults",
     "replayed": "nonce of the replay that gave it another life: tells a repeated call from another",
+    "rescheduled": "nonce of the call that moved its time last, if from then on: tells a repeated call from another",
     "original": "the envelope as it came, if it was replayed with other arguments",
     "cancel": "1: it was asked to stop while it ran",
     "flow": "id of its flow, if it has parents or children",

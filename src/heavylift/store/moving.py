@@ -55,7 +55,9 @@ class Moving(Verbs):
         """Run a delayed job now. False: it is not delayed, or not there."""
         return self._script("promote", queue, flag, id=id)
 
-    def reschedule(self, queue: str, id: str, due_ms: int, *, relative: bool = False) -> Call[Rescheduled | None]:
+    def reschedule(
+        self, queue: str, id: str, due_ms: int, *, relative: bool = False, nonce: str = ""
+    ) -> Call[Rescheduled | None]:
         """Have a waiting or delayed job run at another time. None: there is no such job.
 
         Args:
@@ -63,6 +65,7 @@ class Moving(Verbs):
             id: of the job.
             due_ms: since 1970; from now if `relative`.
             relative: see there.
+            nonce: fresh for each call, kept when it is repeated: then a relative time moves it once.
         """
 
         def parse(reply: Any) -> Rescheduled | None:
@@ -71,7 +74,7 @@ class Moving(Verbs):
             was, state, due = reply
             return Rescheduled(State(was.decode()), State(state.decode()), None if due < 0 else due)
 
-        return self._script("reschedule", queue, parse, id=id, due=due_ms, relative=int(relative))
+        return self._script("reschedule", queue, parse, id=id, due=due_ms, relative=int(relative), nonce=nonce)
 
     def reprioritize(self, queue: str, id: str, priority: int) -> Call[Reprioritized | None]:
         """Give a job that has not been started another priority. None: there is no such job."""
