@@ -51,6 +51,7 @@ _HOMES = {
     "Unique": "unique",
     "UniqueHeld": "errors",
     "Why": "why",
+    "WorkerNotFound": "errors",
 }
 
 __all__ = sorted(["handler", *_HOMES])  # pyright: ignore[reportUnsupportedDunderAll]

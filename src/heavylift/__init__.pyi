@@ -17,6 +17,7 @@ from heavylift.errors import Retry as Retry
 from heavylift.errors import ScheduleNotFound as ScheduleNotFound
 from heavylift.errors import Stop as Stop
 from heavylift.errors import UniqueHeld as UniqueHeld
+from heavylift.errors import WorkerNotFound as WorkerNotFound
 from heavylift.flow import batch as batch
 from heavylift.flow import chain as chain
 from heavylift.flow import group as group

@@ -135,6 +135,10 @@ class ScheduleNotFound(HeavyliftError, LookupError):
     """No schedule with this name."""
 
 
+class WorkerNotFound(HeavyliftError, LookupError):
+    """No worker of this id is alive."""
+
+
 class UniqueHeld(HeavyliftError):
     """The job is to be unique, and another one like it is there: it was not put back in line, and nothing was changed.
 

@@ -174,6 +174,19 @@ def test_a_queue_is_paused_and_resumed(project: Project) -> None:
     assert project.json("watch", id)[-1]["event"] == "completed"
 
 
+def test_a_worker_is_paused_resumed_and_scaled(project: Project) -> None:
+    project.worker("--queues", "default")
+    (worker,) = project.json("status")[0]["workers"]
+    id = worker["id"]
+    assert project.json("pause", "--worker", id) == [{"worker": id, "how": "paused"}]
+    assert "quiet" in project.run("status").stdout
+    assert project.json("resume", "--worker", id) == [{"worker": id, "how": "resumed"}]
+    assert project.json("scale", id, "--places", "7") == [{"worker": id, "lanes": {"io": 7}}]
+    assert "of 7" in project.run("status").stdout
+    assert "no worker 'nobody' is alive" in project.run("scale", "nobody", "--places", "7").stderr
+    assert "name a queue, or a worker" in project.run("pause").stderr
+
+
 def test_a_job_is_watched_to_its_end(project: Project) -> None:
     project.worker()
     id = enqueue(project, "hold", "job")

@@ -100,6 +100,33 @@ def test_two_lanes_in_one_process_have_a_fork_server_each(tmp_path: Path, bench:
     assert isinstance(bench.run("echo"), Completed)
 
 
+# --- more and fewer ------------------------------------------------------------------------------------------
+
+
+def test_slots_are_added_and_taken_away_the_idle_ones_first_and_the_busy_ones_when_they_are_done(bench: Bench) -> None:
+    busy = [bench.start("wait"), bench.start("wait")]
+    for id in busy:
+        bench.sink.wait_began(id)
+    bench.lane.resize(4)
+    wait_until("two more", lambda: bench.lane.free() == 2)
+    assert len(pids(bench)) == 4
+    bench.lane.resize(1)
+    wait_until("the idle ones to be gone", lambda: len(pids(bench)) == 2)
+    assert bench.lane.free() == 0
+    for id, left in zip(busy, (1, 1), strict=True):
+        assert not bench.sink.of(id, "ended"), "what runs goes on"
+        bench.stop(id)
+        assert bench.sink.outcome(id) == Cancelled()
+        wait_until("one to be left", lambda left=left: len(pids(bench)) == left)
+    wait_until("that to be free", lambda: bench.lane.free() == 1)
+    assert bench.lane.snapshot()["places"] == 1
+    bench.lane.resize(0)
+    wait_until("none to be left", lambda: not pids(bench))
+    bench.lane.resize(2)
+    both_free(bench, 3)
+    assert isinstance(bench.run("echo"), Completed)
+
+
 # --- deaths --------------------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""`heavylift pause` and `resume`: let a queue rest."""
+"""`heavylift pause` and `resume`: let a queue rest, or a worker."""
 
 from __future__ import annotations
 
@@ -9,8 +9,17 @@ from rich.text import Text
 
 from heavylift.cli import output
 from heavylift.cli.session import JsonOption, Session, command
+from heavylift.errors import InvalidArgument
 
-NamesArgument = Annotated[list[str], typer.Argument(metavar="QUEUE...", help="Their names.")]
+NamesArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[QUEUE]...", help="Their names.", show_default=False)
+]
+WorkerOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--worker", metavar="ID", help="A worker instead: its id, or the beginning of it.", show_default=False
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -19,28 +28,47 @@ def register(app: typer.Typer) -> None:
         app.command()(command(fn))
 
 
-def pause(session: Session, queues: NamesArgument, json: JsonOption = False) -> None:
-    """Give out no more jobs of a queue, on any worker. What runs goes on; jobs can still be enqueued."""
+def pause(
+    session: Session, queues: NamesArgument = None, worker: WorkerOption = None, json: JsonOption = False
+) -> None:
+    """Give out no more jobs of a queue, on any worker, or to one worker. What runs goes on; jobs can be enqueued."""
     from heavylift.cli.doors import client_of
 
     client = client_of(session)
-    for queue in queues:
+    for queue in _named(queues, worker):
         client.pause(queue)
-        _say(session, queue, "paused", "yellow", json)
+        _say(session, "queue", queue, "paused", "yellow", json)
+    for id in worker or ():
+        client.pause_worker(id)
+        _say(session, "worker", id, "paused", "yellow", json)
 
 
-def resume(session: Session, queues: NamesArgument, json: JsonOption = False) -> None:
-    """Give out the jobs of a paused queue again."""
+def resume(
+    session: Session, queues: NamesArgument = None, worker: WorkerOption = None, json: JsonOption = False
+) -> None:
+    """Give out the jobs of a paused queue again, or let a worker have jobs again."""
     from heavylift.cli.doors import client_of
 
     client = client_of(session)
-    for queue in queues:
+    for queue in _named(queues, worker):
         resumed = client.resume(queue)
-        _say(session, queue, "resumed" if resumed else "was not paused", "green" if resumed else "dim", json)
+        _say(session, "queue", queue, *(_RESUMED if resumed else _NOT_PAUSED), json)
+    for id in worker or ():
+        resumed = client.resume_worker(id)
+        _say(session, "worker", id, *(_RESUMED if resumed else _NOT_PAUSED), json)
 
 
-def _say(session: Session, queue: str, how: str, style: str, json: bool) -> None:
+_RESUMED, _NOT_PAUSED = ("resumed", "green"), ("was not paused", "dim")
+
+
+def _named(queues: list[str] | None, worker: list[str] | None) -> list[str]:
+    if not queues and not worker:
+        raise InvalidArgument("QUEUE", "", "name a queue, or a worker with --worker")
+    return queues or []
+
+
+def _say(session: Session, what: str, name: str, how: str, style: str, json: bool) -> None:
     if json:
-        output.json_line({"queue": queue, "how": how})
+        output.json_line({what: name, "how": how})
     else:
-        session.out.print(Text.assemble((queue, "bold"), "  ", (how, style)))
+        session.out.print(Text.assemble((name, "bold"), "  ", (how, style)))

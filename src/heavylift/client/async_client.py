@@ -13,6 +13,7 @@ from heavylift.client.base import PATIENCE, Base
 from heavylift.client.flowhandle import AsyncFlow
 from heavylift.client.handle import AsyncJob
 from heavylift.client.operations import HowCancelled
+from heavylift.client.overview import WorkerStatus
 from heavylift.client.producing import Placed
 from heavylift.client.repairing import FailedGroup, GroupBy, OnPage, Replayed
 from heavylift.client.which import Which, WhichFailed
@@ -105,6 +106,18 @@ class AsyncClient(Base):
     async def resume(self, queue: str) -> bool:
         """As `Client.resume`."""
         return await self.shell.run(self.plans.resume(queue))
+
+    async def scale(self, worker: str, *, slots: int | None = None, places: int | None = None) -> WorkerStatus:
+        """As `Client.scale`."""
+        return await self.shell.run(self.steering.scale(worker, slots, places))
+
+    async def pause_worker(self, worker: str) -> bool:
+        """As `Client.pause_worker`."""
+        return await self.shell.run(self.steering.pause(worker))
+
+    async def resume_worker(self, worker: str) -> bool:
+        """As `Client.resume_worker`."""
+        return await self.shell.run(self.steering.resume(worker))
 
     async def limit(
         self,

@@ -17,6 +17,7 @@ from heavylift.client.overview import Overview
 from heavylift.client.producing import Producing
 from heavylift.client.repairing import Repairing
 from heavylift.client.scheduling import Scheduling
+from heavylift.client.steering import Steering
 from heavylift.locate import Place
 from heavylift.middleware import Middleware, checked, load
 from heavylift.options import Durable
@@ -35,8 +36,8 @@ class Base:
         settings: what it was made with.
         place: where Redis is.
         middleware: what it was given; None for what the settings name.
-        plans: what it can do with jobs and queues; `putting`, `flows`, `limiting`, `scheduling`, `repairing`, `effects`
-            and `overview` have the rest.
+        plans: what it can do with jobs and queues; `putting`, `flows`, `limiting`, `scheduling`, `repairing`,
+            `effects`, `overview` and `steering` have the rest.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Base:
         self.limiting = Limiting(self.plans)
         self.repairing = Repairing(self.plans)
         self.overview = Overview(self.plans)
+        self.steering = Steering(self.plans, self.overview)
         self.scheduling = Scheduling(self.plans, requests)
         self.effects = Effects(self.plans)
 

@@ -16,6 +16,7 @@ from heavylift.client.base import PATIENCE, Base
 from heavylift.client.flowhandle import Flow
 from heavylift.client.handle import Job
 from heavylift.client.operations import HowCancelled
+from heavylift.client.overview import WorkerStatus
 from heavylift.client.producing import Placed
 from heavylift.client.repairing import FailedGroup, GroupBy, OnPage, Replayed
 from heavylift.client.session import Sessions
@@ -166,6 +167,42 @@ class Client(Base):
     def resume(self, queue: str) -> bool:
         """Have them started again. False if the queue was not paused."""
         return self.shell.run(self.plans.resume(queue))
+
+    def scale(self, worker: str, *, slots: int | None = None, places: int | None = None) -> WorkerStatus:
+        """Have a running worker do more or less at once, until it ends: `client.scale(worker.id, slots=4)`.
+
+        Jobs that run go on: a slot that is too many ends when its job has.
+
+        Args:
+            worker: its id, a beginning that no other has, or its process id.
+            slots: processes of its cpu lane; 0 lets that lane rest.
+            places: attempts that its io lane runs at once.
+
+        Returns:
+            The worker, as it is now.
+
+        Raises:
+            WorkerNotFound: no such worker is alive.
+            InvalidArgument: a number will not do, it has no such lane, or several workers fit.
+            Unavailable: it does not answer.
+        """
+        return self.shell.run(self.steering.scale(worker, slots, places))
+
+    def pause_worker(self, worker: str) -> bool:
+        """Have a worker claim nothing more; what it runs goes on. False if it was paused.
+
+        Raises:
+            WorkerNotFound, InvalidArgument, Unavailable: as `scale`.
+        """
+        return self.shell.run(self.steering.pause(worker))
+
+    def resume_worker(self, worker: str) -> bool:
+        """Have it claim again. False if it was not paused.
+
+        Raises:
+            WorkerNotFound, InvalidArgument, Unavailable: as `scale`.
+        """
+        return self.shell.run(self.steering.resume(worker))
 
     def limit(
         self,

@@ -84,6 +84,11 @@ class CpuLane:
         """How many slots there are to be."""
         return self._size
 
+    def resize(self, size: int) -> None:
+        """Start slots, or end some: idle ones at once, busy ones when their attempts have ended."""
+        self._size = size
+        self._keeper.resize(size)
+
     def free(self) -> int:
         """Slots that can take a call now."""
         return 0 if self._closing else len(self._keeper.ready)

@@ -69,6 +69,12 @@ class IoLane:
         """Places that are not stuck."""
         return self._places - len(self._stuck)
 
+    def resize(self, size: int) -> None:
+        """Have so many places; threads that are not needed end by themselves."""
+        self._places = size
+        self._threads.allow(size)
+        self._sink.freed()
+
     def free(self) -> int:
         """Places free now."""
         return 0 if self._closing else max(0, self._places - len(self._runs) - len(self._stuck))

@@ -88,6 +88,10 @@ class Keeper:
         """Have this attempt stopped."""
         self.post(partial(self._ask, key, reason))
 
+    def resize(self, size: int) -> None:
+        """Keep so many slots up from now on."""
+        self.post(partial(self._resize, size))
+
     def failed(self, call: Call[Slot]) -> None:
         """The executor could not run this call."""
         self.post(partial(self._failed, call))
@@ -131,7 +135,21 @@ class Keeper:
         self.handlers, self.preloaded = hello.handlers, hello.preloaded
         self.ready.append(slot)
         self.launcher.well()
+        self._end_excess()
         self._sink.freed()
+
+    def _resize(self, size: int) -> None:
+        self.launcher.size = size
+        self.launcher.fill()
+        self._end_excess()
+
+    def _end_excess(self) -> None:
+        while self.launcher.excess() > 0:
+            try:
+                slot = self.ready.pop()
+            except IndexError:
+                return  # the others are busy; each comes here when its attempt has ended
+            self._lay_off(slot)
 
     # --- the ends of attempts -----------------------------------------------------------------------------------
 
@@ -149,6 +167,7 @@ class Keeper:
                 self.counts["recycled"] += 1
             else:
                 self.ready.append(slot)
+                self._end_excess()
         self._settle(call, outcome)
 
     def _settle(self, call: Call[Slot], outcome: Outcome) -> None:

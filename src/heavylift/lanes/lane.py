@@ -84,6 +84,9 @@ class Lane(Protocol):
         """Places there are, free or taken; without those that are stuck."""
         ...
 
+    def resize(self, size: int) -> None:
+        """Have so many places from now on. What runs goes on; those that are too many go when they are free."""
+
     def free(self) -> int:
         """Places free now."""
         ...

@@ -70,6 +70,10 @@ class Threads:
     def __len__(self) -> int:
         return len(self._threads)
 
+    def allow(self, limit: int) -> None:
+        """Have at most so many threads from now on; those there are, are not ended for it."""
+        self._limit = limit
+
     def submit(self, runs: Iterable[Run]) -> None:
         """Run these as soon as may be."""
         self._pending.extend(runs)

@@ -122,6 +122,11 @@ class _AtOnce:
     def start(self, hurry: Callable[[], bool] = lambda: False) -> None:
         pass
 
+    size = 1
+
+    def resize(self, size: int) -> None:
+        pass
+
     def free(self) -> int:
         return 1
 

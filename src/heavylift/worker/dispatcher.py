@@ -89,11 +89,14 @@ class Dispatcher(Service):
         attending: Attending,
         lock: float,
         poll: float,
+        changed: Callable[[], None],
         on_crash: Callable[[BaseException], None] | None = None,
     ) -> None:
-        """`numbers` are the worker's: shared by all who make numbered calls, so that no token comes twice."""
+        """`numbers` are the worker's: shared by all who make numbered calls, so that no token comes twice; `changed` is
+        called when something was, that is shown of the worker.
+        """
         super().__init__("dispatcher", on_crash)
-        self.quiet = False
+        self.quiet = self.ending = False
         self.claimed = 0
         self.settled = 0
         self.rounds = 0
@@ -111,6 +114,7 @@ class Dispatcher(Service):
         self._lock = lock
         self._poll = poll
         self._numbers = numbers
+        self._changed = changed
         self._unanswered: dict[tuple[Kind, str], _Pending] = {}
         self._pass_on: set[str] = set()
         self._retry_at = 0.0
@@ -289,7 +293,9 @@ class Dispatcher(Service):
             self._heed(message)
 
     def _heed(self, message: bytes) -> None:
-        """A message on this worker's channel: `wake <queue>`, `cancel <queue> <job>`, `schedules`; no others."""
+        """A message on this worker's channel: `wake <queue>`, `cancel <queue> <job>`, `schedules`, `scale <lane>
+        <places>`, `quiet <0 or 1>`; no others.
+        """
         word, _, rest = message.decode("utf-8", "replace").partition(" ")
         if word == "wake":
             self._woken(rest)
@@ -299,6 +305,25 @@ class Dispatcher(Service):
                 ask_to_stop(entry, "cancelled")
         elif word == "schedules":
             self._scheduler.changed()
+        elif word in ("scale", "quiet"):
+            self._steer(word, rest)
+
+    def _steer(self, word: str, rest: str) -> None:
+        name, _, number = rest.rpartition(" ")
+        if not (number.isascii() and number.isdigit()):
+            return
+        if word == "quiet":
+            if self.ending:
+                return  # it stays quiet
+            self.quiet = number != "0"
+            self._queues.flag_all()
+            log.info("claiming nothing more" if self.quiet else "claiming again")
+        else:
+            for lane in self._lanes.values():
+                if lane.name == name:
+                    lane.resize(int(number))
+                    log.info("the lane was resized", lane=name, places=int(number))
+        self._changed()
 
     def _woken(self, name: str) -> None:
         queue = self._queues.queues.get(name)

@@ -8,6 +8,7 @@ another's stops its attempt at once. The answer also carries the cancel requests
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -54,7 +55,12 @@ class Heartbeat(Service):
         self._lock = lock
         self._interval = interval
         self._facts = facts
+        self._due = threading.Event()
         self.lost = 0
+
+    def wake(self) -> None:
+        """Beat now: what is shown of this worker has changed."""
+        self._due.set()
 
     @property
     def out_of_contact(self) -> bool:
@@ -67,7 +73,8 @@ class Heartbeat(Service):
             while not self.stopping.is_set():
                 reached = self._beat()
                 self._fence()
-                self.stopping.wait(self._interval if reached else min(self._interval, self._contact.pause()))
+                self._due.wait(self._interval if reached else min(self._interval, self._contact.pause()))
+                self._due.clear()
             self._say_goodbye()
         finally:
             self._contact.close()

@@ -143,6 +143,7 @@ class Worker:
             attending=self.attending,
             lock=settings.lock,
             poll=settings.poll,
+            changed=lambda: self.heartbeat.wake(),
             on_crash=crashed,
         )
         self.heartbeat = Heartbeat(
@@ -336,6 +337,7 @@ class Worker:
         )
 
     def _shut_down(self, allowed: float) -> None:
+        self.dispatcher.ending = True
         self.quiet()
         self.janitor.stop(0.0)
         self.scheduler.stop(0.0)
