@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -35,22 +36,29 @@ pytestmark = pytest.mark.cluster
 
 
 class Asking:
-    """A client of the importing node: each command is preceded by ASKING."""
+    """A client of the importing node: in its pipelines each command is preceded by ASKING."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
+        self.scan_iter = client.scan_iter
+
+    @contextmanager
+    def pipeline(self, transaction: bool) -> Iterator[AskingPipeline]:
+        with self._client.pipeline(transaction=transaction) as pipe:
+            yield AskingPipeline(pipe)
+
+
+class AskingPipeline:
+    def __init__(self, pipe: Any) -> None:
+        self._pipe = pipe
+
+    def execute(self) -> list[Any]:
+        answers: list[Any] = self._pipe.execute()
+        return answers[1::2]
 
     def __getattr__(self, name: str) -> Any:
-        if name == "scan_iter":
-            return self._client.scan_iter
-
-        def ask(*args: Any, **options: Any) -> Any:
-            pipe = self._client.pipeline(transaction=False)
-            pipe.execute_command("ASKING")
-            getattr(pipe, name)(*args, **options)
-            return pipe.execute()[1]
-
-        return ask
+        self._pipe.execute_command("ASKING")
+        return getattr(self._pipe, name)
 
 
 def whole(move: Move) -> census.Census:

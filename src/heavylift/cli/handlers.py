@@ -54,6 +54,7 @@ def _facts(found: Handler[..., Any]) -> dict[str, Any]:
         "lane": found.lane,
         "queue": found.queue,
         "timeout": found.options.timeout,
+        "limits": found.limits,
         "summary": found.summary,
         "place": f"{found.function.__module__}.{found.place}",
         "parameters": [
