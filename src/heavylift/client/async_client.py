@@ -158,9 +158,9 @@ class AsyncClient(Base):
         failed_count: int | AsSet | None = None,
     ) -> None:
         """As `Client.retain`."""
-        said = {"completed": completed, "failed": failed}
-        counts = {"completed_count": completed_count, "failed_count": failed_count}
-        await self.shell.run(retaining.retain(self.plans, queue, {**said, **counts}))
+        said: dict[str, float | timedelta | AsSet | None] = {"completed": completed, "failed": failed}
+        said |= {"completed_count": completed_count, "failed_count": failed_count}
+        await self.shell.run(retaining.retain(self.plans, queue, said))
 
     async def retention(self, queue: str) -> Retention:
         """As `Client.retention`."""

@@ -280,9 +280,9 @@ class Client(Base):
         Raises:
             InvalidArgument: a number is out of range, or nothing was said.
         """
-        said = {"completed": completed, "failed": failed}
-        counts = {"completed_count": completed_count, "failed_count": failed_count}
-        self.shell.run(retaining.retain(self.plans, queue, {**said, **counts}))
+        said: dict[str, float | timedelta | AsSet | None] = {"completed": completed, "failed": failed}
+        said |= {"completed_count": completed_count, "failed_count": failed_count}
+        self.shell.run(retaining.retain(self.plans, queue, said))
 
     def retention(self, queue: str) -> Retention:
         """What was set for a queue by `retain`."""

@@ -113,7 +113,8 @@ class NewJob:
     @classmethod
     def stored(cls, id: str, spec: bytes, handler: str, options: str, tick: Tick | None = None) -> NewJob:
         """A job of a schedule, whose options stand in Redis as this class writes them. Unknown ones are passed over."""
-        said = dict(word.partition("=")[::2] for word in options.split())
+        parts = (word.partition("=") for word in options.split())
+        said = {name: value for name, _, value in parts}
         read: dict[str, Any] = {
             name: int(said[word]) if nothing in (0, None) else said[word]
             for word, name, nothing in _WORDS
