@@ -30,6 +30,7 @@ def test_the_photographs_of_a_folder_become_a_sheet_and_somebody_is_told(
     shutil.copytree(REPOSITORY / "handlers", root / "handlers")
     shutil.copytree(REPOSITORY / "samples", root / "photos", ignore=shutil.ignore_patterns("*.py", "*.csv", "out"))
     monkeypatch.chdir(root)
+    monkeypatch.setenv("HEAVYLIFT_WEBHOOK_ALLOW", "127.0.0.1")
     with Client(url) as client:
         flow = names["publish"](client, "photos", receiver.url)
         work(url, root, tmp_path)

@@ -99,13 +99,13 @@ local function say_limits(path)
   end
   local group = group_of(path)
   local limits = limits_of(group)
-  local of_group, of_key = say_full(limits.group, running_in(group), group), true
+  local of_group, per_key = say_full(limits.group, running_in(group), group), true
   say_spent(limits.group_rate, call('HGET', meta_key, 'rate:' .. group), group)
   if has_key(path) then
-    of_key = say_full(limits.key, running_in(path), path)
+    per_key = say_full(limits.key, running_in(path), path)
     say_spent(limits.key_rate, call('HGET', meta_key, 'rate:' .. group .. '/*'), path)
   end
-  return whole_queue and of_group and of_key
+  return whole_queue and of_group and per_key
 end
 
 -- How many go before it: those of its own line, those that are due, and those of other lines. `home`: the line it is
