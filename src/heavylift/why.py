@@ -312,23 +312,29 @@ class LaneDown(Because, frozen=True):
 
 
 class AllBusy(Because, frozen=True):
-    """No worker that could run it has a free place.
+    """No worker that could run it has a free place, or as many of them as a job of its queue takes.
 
     Attributes:
         workers: how many could.
         places: places they have in its lane, together.
         said_ago: seconds since the latest of them said so.
+        needs: places that it takes, if more than one.
+        free: the most that are free on one of them.
     """
 
     workers: int
     places: int
     said_ago: float
+    needs: int = 1
+    free: int = 0
 
     def __str__(self) -> str:
         whose = f"the {self.workers} workers" if self.workers > 1 else "the worker"
         if not self.places:
             return f"there are no places for it: its lane has none on {whose} that could run it"
         said = f"said {span(self.said_ago)} ago"
+        if self.needs > 1:
+            return f"it takes {self.needs} places, and no more than {self.free} are free at once on {whose} ({said})"
         return f"no place is free of {self.places}, on {whose} that could run it ({said})"
 
 

@@ -216,6 +216,8 @@ WAITING = Standing(1000, {"state": "waiting", "handler": "h"}, ahead=0)
         ([worker(lane={"ready": False, "problem": "no fork server"})], why.LaneDown(("w1",), "no fork server")),
         ([worker(lane={"free": 0}), worker(lane={"free": 0})], why.AllBusy(2, 4, 0.5)),
         ([worker(lane={"free": 0, "places": 0})], why.AllBusy(1, 0, 0.5)),
+        ([worker(facts={"costs": {"default": 2}})], why.AllBusy(1, 2, 0.5, needs=2, free=1)),
+        ([worker(facts={"costs": {"default": 9}}, lane={"free": 2})], None),
         ([worker(quiet=True), worker()], None),
         ([worker(facts={"handlers": ["g"]}), worker(lane={"free": 0}), worker()], None),
     ],

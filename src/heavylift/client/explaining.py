@@ -171,10 +171,21 @@ def _of_workers(queue: str, found: Standing, workers: Sequence[WorkerStatus]) ->
         yield AllQuiet(tuple(worker.id for worker in able))
     elif not ready:
         yield LaneDown(tuple(worker.id for worker in awake), str(_lane(awake[0], queue).get("problem") or ""))
-    elif found.ahead is not None and not any(_lane(worker, queue).get("free", 1) for worker in ready):
+    elif found.ahead is not None and not any(_free(worker, queue) >= _needs(worker, queue) for worker in ready):
         places = sum(int(_lane(worker, queue).get("places", 0)) for worker in ready)
         said_ago = max(0.0, (found.now - max(worker.seen_at for worker in ready)) / 1000)
-        yield AllBusy(len(ready), places, said_ago)
+        needs, free = (max(of(worker, queue) for worker in ready) for of in (_needs, _free))
+        yield AllBusy(len(ready), places, said_ago, needs, free)
+
+
+def _free(worker: WorkerStatus, queue: str) -> int:
+    return int(_lane(worker, queue).get("free", 1))
+
+
+def _needs(worker: WorkerStatus, queue: str) -> int:
+    """Places that a job of the queue takes: no more than there are, whatever it costs."""
+    cost = int(worker.facts.get("costs", {}).get(queue, 1))
+    return max(1, min(cost, int(_lane(worker, queue).get("places", cost))))
 
 
 def _lane(worker: WorkerStatus, queue: str) -> Mapping[str, Any]:

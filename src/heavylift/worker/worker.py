@@ -258,6 +258,7 @@ class Worker:
             "started_at": int(self._started_at * 1000),
             "quiet": int(self.dispatcher.quiet),
             "queues": _json({queue.name: queue.lane for queue in self.queues.queues.values()}),
+            "costs": _json({queue.name: queue.cost for queue in self.queues.queues.values() if queue.cost > 1}),
             "handlers": _json([handler.name for handler in self.registry.handlers]),
             "lanes": _json({name: lane.snapshot() for name, lane in self.lanes.items()}),
             "running": _json([entry.job.id for entry in self.running.entries()[:100]]),
