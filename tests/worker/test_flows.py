@@ -52,7 +52,9 @@ def test_a_flow_goes_on_where_a_worker_went_after_settling(client: Client, start
     first = start_worker(queues={"light": 1})
     first.handover.filled = lambda queue: None  # type: ignore[method-assign]
     first.handover.look_after = lambda queue: None  # type: ignore[method-assign]
+    client.pause("light")  # or the parent may end before its child is linked to it, and the client tells the child
     flow = client.enqueue_flow(chain(handlers.echo.job(5), handlers.add_up_heavily.job()))
+    client.resume("light")
     wait_until("the parent has completed", lambda: flow.jobs[0].state() is State.COMPLETED)
     assert flow.jobs[1].state() is State.BLOCKED
     assert first.stop()
