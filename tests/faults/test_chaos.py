@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import pytest
@@ -12,10 +11,11 @@ from tests.servers import Server, any_binary
 
 pytestmark = pytest.mark.fault
 
+SEED = 7
+"""Always the same, so that what fails here was broken by the change at hand; `make chaos` takes another each time."""
+
 
 def test_nothing_is_lost_in_a_short_chaos(tmp_path: Path) -> None:
-    seed = random.randrange(1_000_000)
-    print(f"seed {seed}")
     with Server(any_binary(), appendonly=True, config={"appendfsync": "always"}) as server:
-        wrong = chaos.play(0.15, seed, tmp_path, server, print)
+        wrong = chaos.play(0.15, SEED, tmp_path, server, print)
     assert not wrong, "\n".join(wrong[:20])
