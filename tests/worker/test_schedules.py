@@ -41,7 +41,7 @@ def test_each_tick_is_one_job_though_three_workers_look(
     client: Client, start_worker: StartWorker, any_server: Server
 ) -> None:
     for _ in range(3):
-        start_worker()
+        start_worker(poll=1)
     client.schedule("beat", handlers.when.job(), Every(seconds=1))
     wait_until("three ticks", lambda: len(made(any_server)) >= 3, timeout=10)
     client.unschedule("beat")
@@ -65,7 +65,7 @@ def test_what_was_missed_is_made_up_for_once_or_not_at_all(
     long_ago = int(due.timestamp() * 1000) - 3_600_000
     with any_server.client() as redis:
         redis.zadd(NAMES, {"once": long_ago, "skip": long_ago})
-    start_worker()
+    start_worker(poll=1)
 
     def caught_up() -> Any:
         return [(at.fired, at.skipped) for at in client.schedules("light")] == [(1, 0), (0, 1)]
@@ -79,7 +79,7 @@ def test_what_was_missed_is_made_up_for_once_or_not_at_all(
 def test_a_tick_is_left_out_while_the_job_of_the_one_before_goes_on(
     client: Client, start_worker: StartWorker, any_server: Server
 ) -> None:
-    start_worker()
+    start_worker(poll=1)
     client.schedule("alone", handlers.wait_for.job("alone"), Every(seconds=1), overlap=False)
     wait_until("ticks were left out", lambda: client.schedules("light")[0].skipped >= 2, timeout=10)
     assert len(made(any_server)) == 1
@@ -90,7 +90,7 @@ def test_a_tick_is_left_out_while_the_job_of_the_one_before_goes_on(
 def test_a_paused_schedule_makes_no_job_but_one_that_is_asked_for(
     client: Client, start_worker: StartWorker, any_server: Server
 ) -> None:
-    start_worker()
+    start_worker(poll=1)
     client.schedule("rare", handlers.echo.job(3), "@yearly")
     assert client.pause_schedule("rare")
     assert client.schedules()[0].upcoming == ()
@@ -129,7 +129,7 @@ def test_one_that_cannot_be_read_does_not_put_off_the_next_look(client: Client, 
 
 def test_a_paused_queue_gets_its_ticks_and_runs_them_later(client: Client, start_worker: StartWorker) -> None:
     client.pause("light")
-    start_worker()
+    start_worker(poll=1)
     client.schedule("held", handlers.echo.job(1), Every(seconds=1))
     held = wait_until("a tick", lambda: client.schedules()[0].last, timeout=10)
     client.unschedule("held")
