@@ -65,6 +65,32 @@ def work_until_told(ctx: Context, ledger: str, gate: str) -> str:
     return "told"
 
 
+@handler(lane="cpu", queue="heavy", timeout=60, grace=5)
+def work_whatever(ctx: Context, ledger: str, gate: str) -> str:
+    """As `work_until_told`, and does not heed a stop."""
+    note(ledger, ctx, "start")
+    while not Path(gate).exists():
+        try:
+            time.sleep(0.005)
+        except BaseException:
+            continue
+    note(ledger, ctx, "finish")
+    return "told"
+
+
+@handler(queue="light", timeout=60, grace=5)
+async def wait_whatever(ctx: Context, ledger: str, gate: str) -> str:
+    """As `until_told`, and does not heed a stop."""
+    note(ledger, ctx, "start")
+    while not Path(gate).exists():
+        try:
+            await asyncio.sleep(0.01)
+        except asyncio.CancelledError:
+            continue
+    note(ledger, ctx, "finish")
+    return "told"
+
+
 @handler(lane="cpu", queue="heavy")
 def crunch(ctx: Context, ledger: str, seconds: float = 0.0) -> float:
     """Spins for some seconds."""

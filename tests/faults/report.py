@@ -32,13 +32,14 @@ Written by `make faults-report`; do not edit. Each row is a test under `tests/fa
 servers and real worker processes, with locks of 2 s that are swept every second, and is judged by the same oracle.
 *Lost* are acknowledged jobs that did not end, *doubled* those that were started more than once, *completed twice*
 those of which more than one attempt counted. *Back after* is the time from the end of the fault to the first job that
-finishes. What is promised, and what is not, says the [page of promises](promises.md).
+finishes, its median and the worst. *Measured* are other figures: the median of the runs, and the highest. What is
+promised, and what is not, says the [page of promises](promises.md).
 
 """
 
 HEAD = """\
-| row | what must hold | injected | runs | jobs | lost | doubled | completed twice | back after: median | worst |
-|---|---|---|---|---|---|---|---|---|---|
+| row | what must hold | injected | runs | jobs | lost | doubled | completed twice | back after | at worst | measured |
+|---|---|---|---|---|---|---|---|---|---|---|
 """
 
 
@@ -66,8 +67,17 @@ def _line(number: int, name: str, runs: list[Facts]) -> str:
         *(sum(getattr(run, what) for run in runs) for what in ("jobs", "lost", "doubled", "double_completions")),
         _seconds(statistics.median(took)) if took else "",
         _seconds(max(took)) if took else "",
+        _figures(runs),
     ]
     return f"| {' | '.join(map(str, cells))} |\n"
+
+
+def _figures(runs: list[Facts]) -> str:
+    found: dict[str, list[float]] = defaultdict(list)
+    for run in runs:
+        for what, figure in run.figures.items():
+            found[what].append(figure)
+    return "; ".join(f"{what}: {statistics.median(all):.3g} ({max(all):.3g})" for what, all in found.items())
 
 
 def _seconds(seconds: float) -> str:

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,7 +33,7 @@ class Store(Protocol):
 
 @dataclass
 class Facts:
-    """What a row came to. Times in seconds."""
+    """What a row came to. Times in seconds; `figures` are what else was measured, by what they are of."""
 
     row: int
     name: str
@@ -43,6 +43,7 @@ class Facts:
     doubled: int = 0
     double_completions: int = 0
     recovery: float | None = None
+    figures: dict[str, float] = field(default_factory=dict)
 
 
 class Row:
@@ -92,6 +93,10 @@ class Row:
     def clear(self) -> None:
         """Note that the fault is over: from here on recovery is measured."""
         self._cleared = time.monotonic_ns()
+
+    def measure(self, what: str, figure: float) -> None:
+        """Note a figure of this row, in the words of the report."""
+        self.facts.figures[what] = figure
 
     def await_running(self, timeout: float = 10.0) -> None:
         """Wait until something has finished since the fault was over."""

@@ -1,4 +1,4 @@
-"""A worker dies, freezes or is told to go: another takes over, nothing is lost, nothing counts twice."""
+"""A worker dies or freezes: another takes over, nothing is lost, nothing counts twice."""
 
 from __future__ import annotations
 
@@ -63,55 +63,3 @@ def test_a_worker_frozen_past_its_lock_has_its_late_completion_refused(
     wait_until("the late one noticed", lambda: "lost the lock" in (log := frozen.log.read_text()) or "refused" in log)
     assert job.record() == record
     assert record.attempts[-1].worker.split("-")[-2] == str(other.pid)
-
-
-def test_term_lets_running_jobs_finish_and_exits_zero(
-    start_worker: StartWorker, client: Client, ledger: Ledger, tmp_path: Path
-) -> None:
-    gate = tmp_path / "gate"
-    worker = start_worker()
-    book = str(ledger.path)
-    running = [
-        client.enqueue(jobs.work_until_told.job(ledger=book, gate=str(gate))),
-        client.enqueue(jobs.until_told.job(ledger=book, gate=str(gate))),
-    ]
-    wait_until("both run", lambda: all(ledger.starts(job.id) for job in running))
-    worker.signal(signal.SIGTERM)
-    wait_until("it claims no more", lambda: client.workers()[0]["quiet"])
-    late = client.enqueue(jobs.quick.job(ledger=book))
-    gate.touch()
-    assert worker.wait() == 0
-    assert [job.result(1) for job in running] == ["told", "told"]
-    assert all(len(ledger.starts(job.id)) == 1 for job in running)
-    assert late.state() == "waiting"
-
-
-def test_what_cannot_finish_by_the_deadline_goes_back_at_no_cost(
-    start_worker: StartWorker, client: Client, ledger: Ledger, tmp_path: Path
-) -> None:
-    gate = tmp_path / "gate"
-    worker = start_worker(deadline=0.3)
-    book = str(ledger.path)
-    running = [
-        client.enqueue(jobs.work_until_told.job(ledger=book, gate=str(gate))),
-        client.enqueue(jobs.until_told.job(ledger=book, gate=str(gate))),
-    ]
-    wait_until("both run", lambda: all(ledger.starts(job.id) for job in running))
-    worker.signal(signal.SIGTERM)
-    assert worker.wait() == 0
-    for job in running:
-        record = job.record()
-        assert record.state == "waiting"
-        counters = record.counters
-        assert (counters.interruptions, counters.attempts, counters.crashes) == (1, 0, 0)
-    gate.touch()
-    start_worker()
-    assert [job.result(10) for job in running] == ["told", "told"]
-
-
-def test_a_storm_of_terms_is_one_shutdown(start_worker: StartWorker, client: Client, ledger: Ledger) -> None:
-    worker = start_worker()
-    for _ in range(100):
-        if worker.process.poll() is None:
-            worker.process.send_signal(signal.SIGTERM)
-    assert worker.wait() == 0

@@ -4,8 +4,8 @@ Threads of a worker, beside those of its lanes: `dispatcher` (command connection
 `relay`, `answering`, `handover`, `scheduler` and `janitor`, each with its own connection to Redis.
 
 Shutdown: claim no more; let running attempts finish until the deadline; ask the rest to stop and put their jobs
-back at no cost; write what is left to write; go. With Redis away it ends all the same, soon after the deadline:
-what could not be written comes back by itself when the locks expire.
+back at no cost; write what is left to write; go. With Redis away it ends all the same, within 2 s of the deadline and
+the grace: what could not be written comes back by itself when the locks expire.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-FLUSH = 2.0
-"""Seconds, after the lanes have closed, to get the last settlements to Redis."""
+FLUSH = 1.0
+"""Seconds, after the last attempt has ended, to get the last settlements to Redis."""
 
 
 class Worker:
@@ -345,12 +345,30 @@ class Worker:
         deadline = time.monotonic() + allowed
         while not (self.running.wait_empty(0.05) or self._hurried or time.monotonic() >= deadline):
             pass
-        for lane in self.lanes.values():
-            lane.close(self.settings.grace)
+        closing = self._close_lanes()
         self.dispatcher.give_up_at = time.monotonic() + FLUSH
-        self.dispatcher.stop(FLUSH + 1.0)
+        written = self.dispatcher.stop(FLUSH)
+        for thread in closing:
+            thread.join()
         for service in self._services:
             service.stop(0.0)
+        until = time.monotonic() + (FLUSH if written and self.dispatcher.in_contact else 0.1)
         for service in self._services:
-            service.stop(1.0 if self.dispatcher.in_contact else 0.1)
+            service.stop(max(0.0, until - time.monotonic()))
         self.attending.flush()
+
+    def _close_lanes(self) -> list[threading.Thread]:
+        """Close all lanes at once, so that there is one grace; returns when their attempts have ended."""
+        closing = [
+            threading.Thread(
+                target=lane.close, args=(self.settings.grace,), name=f"heavylift-close-{name}", daemon=True
+            )
+            for name, lane in self.lanes.items()
+        ]
+        for thread in closing:
+            thread.start()
+        while any(thread.is_alive() for thread in closing) and any(
+            entry.lane is not None and not entry.ended for entry in self.running.entries()
+        ):
+            time.sleep(0.005)
+        return closing
