@@ -26,21 +26,21 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 class WorkerProcess:
-    """`heavylift worker` as a user runs it."""
+    """`heavylift worker` as a user runs it. `module`: one, or several with spaces between."""
 
     def __init__(self, url: str, folder: Path, *, module: str = "tests.faults.jobs", **settings: object) -> None:
         self.log = folder / f"worker-{os.urandom(3).hex()}.log"
         chosen = {"lock": LOCK, "sweep": SWEEP, "poll": 1, "slots": 2, "deadline": 10, "grace": 1, **settings}
         env = {key: value for key, value in os.environ.items() if not key.startswith(("HEAVYLIFT_", "REDIS_URL"))}
-        env |= {f"HEAVYLIFT_{name.upper()}": str(value) for name, value in chosen.items()}
         env |= {
             "HEAVYLIFT_REDIS_URL": url,
             "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'src'}",
             "HEAVYLIFT_ROOT": str(folder),
         }
+        env |= {f"HEAVYLIFT_{name.upper()}": str(value) for name, value in chosen.items()}
         with self.log.open("w") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "heavylift", "worker", module],
+                [sys.executable, "-m", "heavylift", "worker", *module.split()],
                 cwd=folder,
                 env=env,
                 stdout=out,

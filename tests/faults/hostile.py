@@ -19,6 +19,18 @@ def loaded(ctx: Context, payload: Any) -> list[str]:
     return sorted(sys.modules)
 
 
+@handler(lane="cpu", queue="heavy")
+def measures(payload: str) -> int:
+    """How long a payload is."""
+    return len(payload)
+
+
+@handler(lane="cpu", queue="heavy", backoff=[0.05])
+def returns(size: int) -> str:
+    """A result of so many bytes."""
+    return "x" * size
+
+
 @handler(lane="cpu", queue="heavy", retries=0)
 def leaks(ctx: Context, token: Secret[str]) -> None:
     print("printed", token)
