@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from heavylift.outcome import Cancelled, Completed, Died, Interrupted, Raised, TimedOut
+from tests.faults.freezer import freezer
 from tests.lanes.support import Bench, cpu_bench
 from tests.waiting import wait_until
 
@@ -128,6 +129,19 @@ def test_slots_are_added_and_taken_away_the_idle_ones_first_and_the_busy_ones_wh
 
 
 # --- deaths --------------------------------------------------------------------------------------------------
+
+
+def test_an_idle_child_that_hangs_holds_up_no_farewell_and_is_seen_off_when_it_can_be(bench: Bench) -> None:
+    with freezer() as cold:
+        cold.freeze(*pids(bench))
+        bench.lane.resize(1)
+        wait_until("one to be written off", lambda: bench.lane.snapshot()["stuck"] == 1, timeout=15)
+        cold.thaw()
+        wait_until("it to be gone", lambda: bench.lane.snapshot()["stuck"] == 0, timeout=15)
+    wait_until("one to be left", lambda: len(pids(bench)) == bench.lane.free() == 1)
+    assert isinstance(bench.run("echo"), Completed)
+    bench.lane.resize(2)
+    both_free(bench, timeout=15)
 
 
 def test_an_idle_child_that_is_killed_is_replaced_and_costs_nobody_anything(bench: Bench) -> None:
@@ -402,6 +416,7 @@ PARENT = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, {here!r})
+from tests.faults.freezer import freezer
 from tests.lanes.support import Recorder, Bench, settings
 from heavylift.lanes.cpu import CpuLane
 

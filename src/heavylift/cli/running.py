@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import gc
+import os
+import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from multiprocessing import util
+from typing import NoReturn
 
 import structlog
 from rich.text import Text
@@ -71,7 +76,19 @@ class Run:
             self._work(worker, burst)
         finally:
             ended = worker.stop()
-        return self._code(worker, signals, ended)
+        code = self._code(worker, signals, ended)
+        if worker.left_behind:
+            self._leave(worker, code)
+        return code
+
+    def _leave(self, worker: Worker, code: int) -> NoReturn:
+        """End at once: the interpreter would wait for children that do not end, for ever."""
+        log.warning("processes are left behind: they do not end though they were killed", pids=worker.left_behind)
+        self._session.closing.close()
+        shutil.rmtree(util.get_temp_dir(), ignore_errors=True)  # as the interpreter would have
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
     def _work(self, worker: Worker, burst: bool) -> None:
         worker.start()

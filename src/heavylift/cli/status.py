@@ -103,6 +103,8 @@ def _workers(workers: Any) -> Table:
         name = Text(f"{worker.host} {worker.pid}", style="bold")
         if worker.quiet:
             name.append("  quiet", style="yellow")
+        if stuck := sum(int(lane.get("stuck", 0)) for lane in worker.lanes.values()):
+            name.append(f"  {stuck} stuck", style="red")
         table.add_row(
             name,
             Text(worker.version, style="dim"),

@@ -81,8 +81,13 @@ class CpuLane:
 
     @property
     def size(self) -> int:
-        """How many slots there are to be."""
-        return self._size
+        """How many slots there are to be, without those whose processes hang."""
+        return self._size - self._keeper.launcher.lost()
+
+    @property
+    def left_behind(self) -> list[int]:
+        """Processes that not even a kill has ended. The interpreter's own end would wait for them for ever."""
+        return sorted(self._keeper.left)
 
     def resize(self, size: int) -> None:
         """Start slots, or end some: idle ones at once, busy ones when their attempts have ended."""
@@ -146,7 +151,7 @@ class CpuLane:
             "places": self._size,
             "free": self.free(),
             "busy": len(keeper.calls),
-            "stuck": 0,
+            "stuck": len(keeper.stuck),
             "ready": not self._closing and not problem and bool(keeper.slots or not self._size),
             "problem": problem,
             "handlers": list(keeper.handlers),

@@ -6,7 +6,8 @@ sink of its end.
 
 A death is seen by the process's sentinel. Its pipe is emptied before the outcome is given: the last checkpoint, and
 even the end of the attempt, may still be in it. Only a call that had *begun* has crashed; a process that dies idle,
-or with a call that it never took up, costs nobody anything.
+or with a call that it never took up, costs nobody anything. One that was killed and does not die is written off (see
+`stuck`).
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from heavylift.lanes.loop import Loop
 from heavylift.lanes.memorywatch import MemoryWatch
 from heavylift.lanes.recycling import Recycling
 from heavylift.lanes.slot import Slot
+from heavylift.lanes.stuck import Stuck
 from heavylift.lanes.wire import Garbled, Hello
 from heavylift.outcome import Outcome
 
@@ -39,6 +41,9 @@ log = structlog.get_logger("heavylift")
 
 TICK = 5.0
 """Seconds. The keeper looks around at least this often."""
+
+END_WITHIN = 2.0
+"""Seconds for an idle process to end by itself before it is killed."""
 
 EARLY = 5.0
 """Seconds. A process that dies idle before this age counts as a failed start."""
@@ -52,7 +57,9 @@ class Keeper:
         calls: attempts in flight by job id and token; shared likewise.
         handlers: those that the last slot to start can run.
         preloaded: it had them from the fork server.
+        left: processes that could not be ended, by their numbers.
         counts: recycled and died, for the status.
+        stuck: processes that do not end though they were killed.
         launcher: fills the places; knows why it cannot, if it cannot.
     """
 
@@ -62,6 +69,7 @@ class Keeper:
         self.slots: dict[int, Slot] = {}
         self.handlers: tuple[str, ...] = ()
         self.preloaded = False
+        self.left: set[int] = set()
         self.counts = {"recycled": 0, "died": 0}
         self._server = server
         self._sink = sink
@@ -70,6 +78,7 @@ class Keeper:
         self._closing = False
         self._loop = Loop("heavylift-cpu", self._until_next, self._look)
         self._hearing = Hearing(self._loop, sink, self._hello, self._begun, self._returned)
+        self.stuck = Stuck(self._loop, self._ended_after_all)
         self.launcher = Launcher(size, server, settings, self._loop.post, self._launched)
         self._clearer = Errands("cpu-clear")
 
@@ -106,9 +115,9 @@ class Keeper:
         """End all processes and the threads."""
         self.launcher.close(patience)
         self._loop.end(patience)
-        slots = list(self.slots.values())
+        slots = [*self.slots.values(), *self.stuck.ended()]
         for slot in slots:
-            self._clearer.order(partial(slot.clear, patience))
+            self._clearer.order(partial(self._clear, slot, patience))
         self._clearer.close(patience * (len(slots) + 2))
         self.slots.clear()
         self._loop.close()
@@ -213,7 +222,7 @@ class Keeper:
         if (call := slot.call) is not None:
             self._settle(call, call.outcome_of_death(self._closing))
 
-    def _lay_off(self, slot: Slot, *, kill: bool = False) -> None:
+    def _lay_off(self, slot: Slot, *, kill: bool = False, clear: bool = True) -> None:
         """Part with a slot, dead or alive, have its place filled and it cleared away."""
         if slot.gone:
             return
@@ -231,14 +240,38 @@ class Keeper:
             slot.kill()
         slot.dead = True
         self.launcher.fill()  # before it is cleared, which may take longer
-        self._clearer.order(slot.clear)
+        if clear:
+            self._clearer.order(partial(self._clear, slot))
+
+    def _clear(self, slot: Slot, patience: float = END_WITHIN) -> None:
+        """In the thread for errands."""
+        if not slot.clear(patience):
+            self.left.add(slot.pid)
+            self.post(partial(self._write_off, slot))
+
+    def _write_off(self, slot: Slot) -> None:
+        """It was killed and does not end: go on without it."""
+        self.left.add(slot.pid)
+        self.launcher.stuck = len(self.stuck) + 1
+        self._lay_off(slot, clear=False)
+        self.stuck.add(slot)
+        self._end_excess()
+        call, slot.call = slot.call, None
+        if call is not None:
+            self._settle(call, call.outcome_of_death(self._closing))
+
+    def _ended_after_all(self, slot: Slot) -> None:
+        self.left.discard(slot.pid)
+        self.launcher.stuck = len(self.stuck)
+        self.launcher.fill()
+        self._clearer.order(partial(self._clear, slot))
 
     # --- clocks -------------------------------------------------------------------------------------------------
 
     def _until_next(self) -> float:
         due = min(time.monotonic() + TICK, self.launcher.due(), self._memory.due)
         for slot in self.slots.values():
-            due = min(due, slot.hello_by, slot.mute_until)
+            due = min(due, slot.hello_by, slot.mute_until, slot.dies_by)
             if (call := slot.call) is not None:
                 due = min(due, call.due)
         return max(0.0, due - time.monotonic())
@@ -251,6 +284,10 @@ class Keeper:
             slot.kill()
         now = time.monotonic()
         for slot in list(self.slots.values()):
+            if slot.dies_by <= now:
+                if not slot.ended:  # else it has just died, and that is dealt with next
+                    self._write_off(slot)
+                continue
             call = slot.call
             if call is not None and call.time_out_at <= now:
                 self._ask(call.key, "timeout")

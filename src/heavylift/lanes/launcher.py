@@ -39,6 +39,7 @@ class Launcher:
 
     Attributes:
         size: how many places there are to be.
+        stuck: how many processes hang beside them; as many as there are places are made up for.
         problem: why slots cannot be started, if they cannot.
         started: how many processes were.
         changed: notified when `problem` was set or cleared.
@@ -53,6 +54,7 @@ class Launcher:
         launched: Callable[[Slot], None],
     ) -> None:
         self.size = size
+        self.stuck = 0
         self.problem = ""
         self.started = 0
         self.changed = threading.Condition()
@@ -88,14 +90,14 @@ class Launcher:
 
     def fill(self) -> None:
         """Start what is missing, as far as that is allowed now."""
-        while self._present < self.size and not self._waiting() and time.monotonic() >= self._not_before:
+        while self.excess() < 0 and not self._waiting() and time.monotonic() >= self._not_before:
             self._present += 1
             self._in_hand += 1
             self._errands.order(partial(self._launch, next(self._indexes), self._batch))
 
     def due(self) -> float:
         """When `fill` has something to do (monotonic)."""
-        return self._not_before if self._present < self.size and not self._waiting() else inf
+        return self._not_before if self.excess() < 0 and not self._waiting() else inf
 
     def vacant(self) -> None:
         """A place has lost its process."""
@@ -103,7 +105,11 @@ class Launcher:
 
     def excess(self) -> int:
         """How many processes there are too many."""
-        return self._present - self.size
+        return self._present + self.lost() - self.size
+
+    def lost(self) -> int:
+        """How many places are taken by processes that hang."""
+        return min(self.size, max(0, self.stuck - self.size))
 
     def settled(self) -> None:
         """A process that was started has been heard of, or will not be any more."""

@@ -35,6 +35,9 @@ DUMP_LIMIT = 8 * 1024
 READ_AT_ONCE = 256 * 1024
 """Bytes read from one slot before the others get their turn."""
 
+DIES_WITHIN = 2.0
+"""Seconds from SIGKILL to the end of a process. One that takes longer hangs in the system, and is written off."""
+
 
 class Slot:
     """A process that runs one attempt at a time. Never repaired: one that has died is replaced.
@@ -51,7 +54,7 @@ class Slot:
         loaded: bytes that it holds for its handlers (see `setup`).
         outgoing: what is said to the process.
         batch: of starts; those that fail together count as one failure.
-        hello_by, mute_until: moments at which the keeper acts.
+        hello_by, mute_until, dies_by: moments at which the keeper acts.
     """
 
     def __init__(self, index: int, executor: ProcessPoolExecutor, process: SlotProcess, pipe: socket.socket, dump: int):
@@ -65,12 +68,13 @@ class Slot:
         self.detail = ""
         self.born = self.rss_seen = time.monotonic()
         self.hello_by = self.born + BEGIN_WITHIN
-        self.mute_until = inf
+        self.mute_until = self.dies_by = inf
         self.outgoing = Outgoing(pipe)
         self._executor = executor
         self._process = process
         self._dump = dump
         self._frames = Frames()
+        self._ending: threading.Thread | None = None
         self._pidfd = -1
         if hasattr(os, "pidfd_open"):
             with contextlib.suppress(OSError):
@@ -159,6 +163,7 @@ class Slot:
         """End the process and all that it has started."""
         if wait([self.sentinel], 0):
             return  # its number may be another's by now
+        self.dies_by = min(self.dies_by, time.monotonic() + DIES_WITHIN)
         with contextlib.suppress(OSError):
             if os.getpgid(self.pid) == self.pid:  # not yet so in its first moments
                 os.killpg(self.pid, signal.SIGKILL)
@@ -190,19 +195,34 @@ class Slot:
             if dump := os.pread(self._dump, 64 * 1024, 0):
                 self.detail = cut(dump.decode("utf-8", "replace"), DUMP_LIMIT)
 
-    def clear(self, patience: float = 2.0) -> None:
-        """End the process if it has not ended yet, then give back everything that belonged to it. Blocks."""
-        impatience = threading.Timer(patience, self.kill)
-        impatience.start()
-        self._executor.shutdown(wait=True)  # once only: a second call would not wait any more
-        impatience.cancel()
-        impatience.join()
+    @property
+    def ended(self) -> bool:
+        """The process is no more."""
+        return bool(wait([self.sentinel], 0))
+
+    def clear(self, patience: float = 2.0) -> bool:
+        """End the process if it has not ended yet, then give back everything that belonged to it. Blocks.
+
+        Returns:
+            False if not even a kill has ended it: call again when it has.
+        """
+        if self._ending is None:  # once only: a second shutdown would not wait any more
+            self._ending = threading.Thread(target=self._executor.shutdown, name="heavylift-cpu-end", daemon=True)
+            self._ending.start()
+        self._ending.join(patience)
+        if self._ending.is_alive():
+            self.kill()
+            self._ending.join(DIES_WITHIN)
+            if self._ending.is_alive() and not self.ended:
+                return False
+            self._ending.join()
         self._process.close()
         self.end_group()
         self.pipe.close()
         os.close(self._dump)
         if self._pidfd >= 0:
             os.close(self._pidfd)
+        return True
 
 
 def _cause(code: int | None) -> str:

@@ -268,6 +268,11 @@ class Worker:
             "recovered": self.janitor.recovered,
         }
 
+    @property
+    def left_behind(self) -> list[int]:
+        """Processes that `stop` could not end: they hang in the system. What ends this one must not wait for them."""
+        return [pid for lane in self.lanes.values() if isinstance(lane, CpuLane) for pid in lane.left_behind]
+
     # --- inside -----------------------------------------------------------------------------------------
 
     def _connect(self, role: str) -> Connection:
