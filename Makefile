@@ -37,11 +37,11 @@ test-models: $(VENV)/test.stamp  ## run the state machines of the store for long
 test-faults: $(VENV)/test.stamp  ## run the tests that kill, freeze and restart real processes
 	@$(PYTEST) -m fault $(ARGS)
 
-faults-report: $(VENV)/test.stamp  ## play the fault matrix five times and write its figures into docs/reliability.md (ARGS="--runs 20")
+faults-report: $(VENV)/test.stamp  ## play the fault matrix, five to twenty times, and write its figures into docs/reliability.md (ARGS="--record FILE --rows 28-36")
 	@$(BIN)/python -m tests.faults.report $(ARGS)
 
 MINUTES ?= 1
-chaos: $(VENV)/test.stamp  ## kill, freeze and cut off at random for MINUTES=1, under load, and see that nothing is lost (ARGS="--seed 7")
+chaos: $(VENV)/test.stamp  ## kill, freeze and cut off at random for MINUTES=1, under load, and see that nothing is lost (ARGS="--seed 7 --record FILE")
 	@$(BIN)/python -m tests.faults.chaos --minutes $(MINUTES) $(ARGS)
 
 bench: $(VENV)/test.stamp  ## run the benchmarks

@@ -10,7 +10,7 @@ I5 no residue         I6 hygiene                I7 liveness                     
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -156,19 +156,30 @@ def back_after(entries: Iterable[Entry], cleared: int) -> float | None:
     return (min(after) - cleared) / SECOND if after else None
 
 
+def rate_back_after(entries: Iterable[Entry], cleared: int, baseline: float, share: float = 0.9) -> float | None:
+    """Seconds from a fault's end to the first second with `share` of the baseline (finishes/s), if any."""
+    for begin, done in _seconds(entries, cleared):
+        if done >= share * baseline:
+            return (begin - cleared) / SECOND
+    return None
+
+
 def liveness(entries: Iterable[Entry], cleared: int, baseline: float, within: float, share: float = 0.9) -> list[str]:
     """I7: some second that begins within `within` seconds of a fault's end has `share` of the baseline (finishes/s)."""
-    at = sorted(entry.at for entry in entries if entry.event == "finish" and entry.at >= cleared)
-    best = end = 0
-    for begin, first in enumerate(at):
-        if first > cleared + within * SECOND:
-            break
-        while end < len(at) and at[end] < first + SECOND:
-            end += 1
-        best = max(best, end - begin)
+    best = max((done for begin, done in _seconds(entries, cleared) if begin <= cleared + within * SECOND), default=0)
     if best >= share * baseline:
         return []
     return [f"{best}/s at best within {within:g} s of the fault's end, where {baseline:.0f}/s were done before"]
+
+
+def _seconds(entries: Iterable[Entry], cleared: int) -> Iterator[tuple[int, int]]:
+    """Each second that begins with a finish after the fault: when it begins (monotonic ns), and how many it has."""
+    at = sorted(entry.at for entry in entries if entry.event == "finish" and entry.at >= cleared)
+    end = 0
+    for begin, first in enumerate(at):
+        while end < len(at) and at[end] < first + SECOND:
+            end += 1
+        yield first, end - begin
 
 
 # --- I5, I6, I8: what is left, and what was said ---------------------------------------------------------------

@@ -1,18 +1,13 @@
 """A row of the fault matrix while it runs: what was enqueued, what was injected and when, and the judgement at the end.
 
-With `FAULTS_RECORD` in the environment every row adds its facts to that file, a JSON object a line, for
-`tests/faults/report.py` to gather.
+Its facts are written to the record when its test is over (`conftest.py`), for `report.py` to gather.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
 from heavylift import Client, Job
@@ -20,30 +15,18 @@ from heavylift.states import ENDED
 from tests.faults import jobs, oracle
 from tests.faults.ledger import Ledger
 from tests.faults.oracle import Kept
+from tests.faults.records import Facts
+from tests.faults.steady import Steady
 from tests.waiting import wait_until
 
-RECORD = "FAULTS_RECORD"
+BACK_WITHIN = 5.0
+"""Seconds after the end of a fault of Redis, within which the rate must be back at 90 %."""
 
 
 class Store(Protocol):
     """Where a plain client to what is under test comes from: a server, or a Cluster."""
 
     def client(self) -> AbstractContextManager[Any]: ...
-
-
-@dataclass
-class Facts:
-    """What a row came to. Times in seconds; `figures` are what else was measured, by what they are of."""
-
-    row: int
-    name: str
-    injected: list[str]
-    jobs: int = 0
-    lost: int = 0
-    doubled: int = 0
-    double_completions: int = 0
-    recovery: float | None = None
-    figures: dict[str, float] = field(default_factory=dict)
 
 
 class Row:
@@ -102,6 +85,31 @@ class Row:
         """Wait until something has finished since the fault was over."""
         wait_until("jobs finish again", lambda: self._recovery() is not None, timeout)
 
+    @contextmanager
+    def steady(self, client: Client, *, lossy: bool = False) -> Iterator[None]:
+        """An even load while the fault is injected and cleared within; the rate must be back soon after that.
+
+        `lossy`: Redis may forget what came before the end of the fault, so only what came later is accounted for.
+        """
+        load = Steady(client, self._ledger)
+        load.start()
+        try:
+            load.measure()
+            yield
+            assert self._cleared is not None, "the fault is over before its load is"
+            cleared = self._cleared
+            wait_until(
+                f"the rate is back at 90 % of {load.baseline:.0f}/s",
+                lambda: load.back(cleared) is not None,
+                BACK_WITHIN + 2,
+            )
+        finally:
+            load.stop()
+            since = self._cleared or 0
+            self.acknowledged([job for at, job in load.jobs if not lossy or at >= since])
+        self.facts.rate_back = load.back(cleared)
+        assert not (slow := oracle.liveness(self._ledger.entries(), cleared, load.baseline, BACK_WITHIN)), slow
+
     def starts(self, job: Job[Any]) -> int:
         """How often a job ran."""
         return len(self._ledger.starts(job.id))
@@ -122,12 +130,6 @@ class Row:
             with store.client() as redis:
                 wrong += oracle.no_residue(redis)
         assert not wrong, "\n".join(wrong[:20])
-
-    def write(self) -> None:
-        """Add the facts to the record, if one is kept."""
-        if path := os.environ.get(RECORD):
-            with Path(path).open("a") as record:
-                record.write(json.dumps(asdict(self.facts)) + "\n")
 
     def _recovery(self) -> float | None:
         return None if self._cleared is None else oracle.back_after(self._ledger.entries(), self._cleared)

@@ -60,19 +60,20 @@ def working(url: str, folder: Path, **how: Any) -> Iterator[tuple[Client, Worker
             worker.end()
 
 
-@pytest.mark.row(39)
+@pytest.mark.row(39, timing=True)
 def test_a_sentinel_failover_loses_nothing_that_a_replica_has_confirmed(
     sentinel: Sentinel, tmp_path: Path, row: Row
 ) -> None:
     with working(sentinel.url, tmp_path, sentinel=sentinel.name) as (client, worker):
         held = row.hold(client, jobs.until_told_alone)
-        client.pause("light")
-        row.acknowledged([client.enqueue(jobs.quick.job(ledger=row.book), durable="replicated") for _ in range(50)])
-        row.inject("kill -9 of the primary of a Sentinel set")
-        sentinel.primary.kill9()
-        row.clear()
-        wait_until("another is primary", lambda: sentinel.address() == sentinel.replica.port, timeout=20)
-        client.resume("light")
+        with row.steady(client, lossy=True):
+            client.pause("light")
+            row.acknowledged([client.enqueue(jobs.quick.job(ledger=row.book), durable="replicated") for _ in range(50)])
+            row.inject("kill -9 of the primary of a Sentinel set")
+            sentinel.primary.kill9()
+            wait_until("another is primary", lambda: sentinel.address() == sentinel.replica.port, timeout=20)
+            row.clear()
+            client.resume("light")
         row.put(client, 20)
         row.await_running(15)
         row.judge(sentinel.replica)
@@ -80,7 +81,7 @@ def test_a_sentinel_failover_loses_nothing_that_a_replica_has_confirmed(
         assert row.starts(held) == 1
 
 
-@pytest.mark.row(40)
+@pytest.mark.row(40, timing=True)
 def test_after_a_split_brain_one_completion_counts(sentinel: Sentinel, tmp_path: Path, row: Row) -> None:
     """The old primary is frozen while another is made; awake again, it takes no writes that would count."""
     for server in (sentinel.primary, sentinel.replica):
@@ -108,7 +109,7 @@ def _role(server: Server) -> str:
 
 
 @pytest.mark.cluster
-@pytest.mark.row(45)
+@pytest.mark.row(45, timing=True)
 def test_a_slot_that_moves_under_load_loses_nothing(cluster: Cluster, tmp_path: Path, row: Row) -> None:
     with working(cluster.url, tmp_path, cluster=True) as (client, _):
         held = row.hold(client, jobs.until_told_alone)  # no lock can be renewed while its key is on the way
@@ -142,17 +143,20 @@ def test_a_lost_primary_stops_its_queues_and_no_others(tmp_path: Path, row: Row)
     with Cluster(any_binary(), config=config) as cluster:
         home = _apart(cluster, "light", "heavy")
         with working(cluster.url, tmp_path, cluster=True) as (client, _):
-            row.put(client, 20)
-            row.inject("kill -9 of the primary that has the queue")
-            home.kill9()
-            crunched = client.enqueue_many([jobs.crunch.job(ledger=row.book) for _ in range(5)])
-            assert [job.result(15) for job in row.acknowledged([*crunched])] == [0.0] * 5
-            with Client(settings=Settings.load(env={}, redis_url=_alive(cluster), cluster=True), patience=0.0) as hasty:
-                with pytest.raises(StoreError):
-                    hasty.enqueue(jobs.quick.job(ledger=row.book))
-            home.start()
-            cluster.await_ok()
-            row.clear()
+            with row.steady(client):
+                row.put(client, 20)
+                row.inject("kill -9 of the primary that has the queue")
+                home.kill9()
+                crunched = client.enqueue_many([jobs.crunch.job(ledger=row.book) for _ in range(5)])
+                assert [job.result(15) for job in row.acknowledged([*crunched])] == [0.0] * 5
+                with Client(
+                    settings=Settings.load(env={}, redis_url=_alive(cluster), cluster=True), patience=0.0
+                ) as hasty:
+                    with pytest.raises(StoreError):
+                        hasty.enqueue(jobs.quick.job(ledger=row.book))
+                home.start()
+                cluster.await_ok()
+                row.clear()
             row.put(client, 20)
             row.await_running(15)
             row.judge(Whole(cluster))

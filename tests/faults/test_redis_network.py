@@ -35,21 +35,22 @@ def worker(proxy: Proxy, start_worker: StartWorker) -> WorkerProcess:
     return start_worker(url=proxy.url, command_timeout=1)
 
 
-@pytest.mark.row(32)
+@pytest.mark.row(32, timing=True)
 def test_jobs_go_on_while_every_connection_is_killed_ten_times_a_second(
     any_server: Server, start_worker: StartWorker, client: Client, row: Row
 ) -> None:
     worker = start_worker()
     held = row.hold(client)
-    row.inject("CLIENT KILL TYPE normal and pubsub every 100 ms for 3 s")
-    until = time.monotonic() + 3.0
-    with any_server.client() as redis:
-        while time.monotonic() < until:
-            row.put(client, 20)
-            for kind in ("normal", "pubsub"):
-                redis.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
-            time.sleep(0.1)
-    row.clear()
+    with row.steady(client):
+        row.inject("CLIENT KILL TYPE normal and pubsub every 100 ms for 3 s")
+        until = time.monotonic() + 3.0
+        with any_server.client() as redis:
+            while time.monotonic() < until:
+                row.put(client, 20)
+                for kind in ("normal", "pubsub"):
+                    redis.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+                time.sleep(0.1)
+        row.clear()
     row.put(client, 20)
     row.await_running()
     assert worker.process.poll() is None
@@ -57,38 +58,40 @@ def test_jobs_go_on_while_every_connection_is_killed_ten_times_a_second(
     assert row.starts(held) == 1
 
 
-@pytest.mark.row(33)
+@pytest.mark.row(33, timing=True)
 def test_a_reply_lost_after_the_script_ran_costs_nothing(
     proxy: Proxy, worker: WorkerProcess, any_server: Server, client: Client, row: Row
 ) -> None:
     held = row.hold(client)
-    for lost, verb in enumerate(("claim", "settle", "extend"), 1):
-        row.inject(f"the reply to {verb} lost")
-        proxy.drop_reply(Scripts()[verb].script.sha.encode())
-        row.put(client, 50)
-        wait_until("a reply was lost", lambda lost=lost: proxy.dropped == lost)  # type: ignore[misc]
-        row.clear()
-        row.put(client, 5)
-        row.await_running()
+    with row.steady(client):
+        for lost, verb in enumerate(("claim", "settle", "extend"), 1):
+            row.inject(f"the reply to {verb} lost")
+            proxy.drop_reply(Scripts()[verb].script.sha.encode())
+            row.put(client, 50)
+            wait_until("a reply was lost", lambda lost=lost: proxy.dropped == lost)  # type: ignore[misc]
+            row.clear()
+            row.put(client, 5)
+            row.await_running()
     row.judge(any_server)
     assert row.starts(held) == 1
     assert row.facts.doubled == 0
 
 
-@pytest.mark.row(34)
+@pytest.mark.row(34, timing=True)
 def test_a_half_open_connection_is_noticed_and_made_anew(
     proxy: Proxy, worker: WorkerProcess, any_server: Server, client: Client, row: Row
 ) -> None:
-    ways: tuple[Direction, ...] = ("up", "down")
-    for losses, way in enumerate(ways, 1):
-        row.inject(f"half-open TCP: everything {way} swallowed")
-        proxy.black_hole(way)
-        row.put(client, 20)
-        wait_until("the dispatcher notices", lambda n=losses: _losses(worker) >= n, timeout=8)  # type: ignore[misc]
-        row.clear()
-        proxy.pass_on()
-        row.put(client, 5)
-        row.await_running()
+    with row.steady(client):
+        ways: tuple[Direction, ...] = ("up", "down")
+        for losses, way in enumerate(ways, 1):
+            row.inject(f"half-open TCP: everything {way} swallowed")
+            proxy.black_hole(way)
+            row.put(client, 20)
+            wait_until("the dispatcher notices", lambda n=losses: _losses(worker) >= n, timeout=8)  # type: ignore[misc]
+            row.clear()
+            proxy.pass_on()
+            row.put(client, 5)
+            row.await_running()
     row.judge(any_server)
 
 
@@ -98,19 +101,20 @@ def _losses(worker: WorkerProcess) -> int:
     return sum("lost contact" in line and "dispatcher" in line for line in lines)
 
 
-@pytest.mark.row(35)
+@pytest.mark.row(35, timing=True)
 def test_locks_hold_over_a_slow_network(
     proxy: Proxy, worker: WorkerProcess, any_server: Server, client: Client, row: Row
 ) -> None:
     row.put(client, 20)
     held = row.hold(client)
-    row.inject("50 ms ± 30 each way, 10 KB/s")
-    proxy.delay(0.05, 0.03)
-    proxy.throttle(10_000)
-    row.put(client, 30)
-    time.sleep(LOCK * 1.5)  # the fault itself: longer than a lock that nobody renews would last
-    proxy.pass_on()
-    row.clear()
+    with row.steady(client):
+        row.inject("50 ms ± 30 each way, 10 KB/s")
+        proxy.delay(0.05, 0.03)
+        proxy.throttle(10_000)
+        row.put(client, 30)
+        time.sleep(LOCK * 1.5)  # the fault itself: longer than a lock that nobody renews would last
+        proxy.pass_on()
+        row.clear()
     row.put(client, 5)
     row.await_running()
     row.judge(any_server)
@@ -126,13 +130,14 @@ def test_without_pubsub_jobs_start_by_the_poll_and_watchers_see_the_end(
     held = row.hold(client)
     seen = client.watch(held, timeout=20)
     assert next(seen) is not None
-    row.inject("CLIENT KILL TYPE pubsub")
-    for _ in range(5):
-        any_server.command("CLIENT", "KILL", "TYPE", "pubsub")
-        row.clear()
-        (job,) = row.put(client, 1)
-        row.await_running(timeout=3.0)
-        assert job.result(1) == 1
+    with row.steady(client):
+        row.inject("CLIENT KILL TYPE pubsub")
+        for _ in range(5):
+            any_server.command("CLIENT", "KILL", "TYPE", "pubsub")
+            row.clear()
+            (job,) = row.put(client, 1)
+            row.await_running(timeout=3.0)
+            assert job.result(1) == 1
     row.release()
     assert [event.event for event in seen][-1] == Kind.COMPLETED
     row.judge(any_server)

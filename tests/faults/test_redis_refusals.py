@@ -29,20 +29,21 @@ def test_a_full_redis_refuses_new_jobs_and_drains_those_it_has(
 ) -> None:
     start_worker()
     held = row.hold(client)
-    client.pause("light")
-    row.put(client, 300)
-    row.inject("maxmemory below what is used, noeviction")
-    with any_server.client() as redis:
-        any_server.config("maxmemory", str(int(redis.info("memory")["used_memory"] // 2)))
-    with pytest.raises(ServerFull, match="maxmemory"):
-        row.put(client, 1)
-    client.resume("light")
-    wait_until("all are done but the held one", lambda: _active(any_server) == 1 and not _waiting(any_server), 20)
-    time.sleep(LOCK)  # the fault itself: longer than the held job's lock
-    row.release()
-    assert held.result(10) == "told"
-    any_server.config("maxmemory", "0")
-    row.clear()
+    with row.steady(client):
+        client.pause("light")
+        row.put(client, 300)
+        row.inject("maxmemory below what is used, noeviction")
+        with any_server.client() as redis:
+            any_server.config("maxmemory", str(int(redis.info("memory")["used_memory"] // 2)))
+        with pytest.raises(ServerFull, match="maxmemory"):
+            row.put(client, 1)
+        client.resume("light")
+        wait_until("all are done but the held one", lambda: _active(any_server) == 1 and not _waiting(any_server), 20)
+        time.sleep(LOCK)  # the fault itself: longer than the held job's lock
+        row.release()
+        assert held.result(10) == "told"
+        any_server.config("maxmemory", "0")
+        row.clear()
     row.put(client, 5)
     row.await_running()
     row.judge(any_server)
@@ -78,44 +79,46 @@ def test_a_server_made_read_only_is_waited_for(
 ) -> None:
     start_worker()
     row.put(client, 20)
-    with impatient(any_server.url) as hasty:
-        row.inject("REPLICAOF on the live server for 1 s")
-        any_server.command("REPLICAOF", "127.0.0.1", free_port())
-        with pytest.raises(Unavailable, match="READONLY"):
-            row.put(hasty, 1)
-        time.sleep(1.0)
-        any_server.command("REPLICAOF", "NO", "ONE")
-        row.clear()
+    with row.steady(client):
+        with impatient(any_server.url) as hasty:
+            row.inject("REPLICAOF on the live server for 1 s")
+            any_server.command("REPLICAOF", "127.0.0.1", free_port())
+            with pytest.raises(Unavailable, match="READONLY"):
+                row.put(hasty, 1)
+            time.sleep(1.0)
+            any_server.command("REPLICAOF", "NO", "ONE")
+            row.clear()
     row.put(client, 20)
     row.await_running()
     row.judge(any_server)
 
 
-@pytest.mark.row(41)
+@pytest.mark.row(41, timing=True)
 def test_scripts_flushed_again_and_again_are_loaded_again(
     any_server: Server, start_worker: StartWorker, client: Client, row: Row
 ) -> None:
     start_worker()
-    row.inject("SCRIPT FLUSH without a pause for 2 s")
-    stop = threading.Event()
+    with row.steady(client):
+        row.inject("SCRIPT FLUSH without a pause for 2 s")
+        stop = threading.Event()
 
-    def flush() -> None:
-        with any_server.client() as redis:
-            while not stop.wait(0.001):
-                redis.script_flush()
+        def flush() -> None:
+            with any_server.client() as redis:
+                while not stop.wait(0.001):
+                    redis.script_flush()
 
-    flushing = threading.Thread(target=flush)
-    flushing.start()
-    try:
-        until = time.monotonic() + 2.0
-        puts = 0
-        while time.monotonic() < until and puts < 400:  # not so many that the oldest are no longer kept
-            row.put(client, 20)
-            puts += 1
-    finally:
-        stop.set()
-        flushing.join()
-    row.clear()
+        flushing = threading.Thread(target=flush)
+        flushing.start()
+        try:
+            until = time.monotonic() + 2.0
+            puts = 0
+            while time.monotonic() < until and puts < 400:  # not so many that the oldest are no longer kept
+                row.put(client, 20)
+                puts += 1
+        finally:
+            stop.set()
+            flushing.join()
+        row.clear()
     row.put(client, 5)
     row.await_running()
     row.judge(any_server)
@@ -130,21 +133,22 @@ def test_a_redis_that_cannot_save_is_named_and_waited_for(
     """Longer than the lock: what runs is stopped in time, and nobody takes it over behind its back."""
     worker = start_worker()
     held = row.hold(client)
-    row.inject(f"MISCONF for {LOCK + 1:g} s: the dump cannot be written")
-    blocker = any_server.folder / "dump.rdb"
-    with any_server.client() as redis:
-        redis.config_set("save", "3600 1")
-        blocker.mkdir()
-        (blocker / "in the way").touch()
-        _save(redis, "err")
-        with pytest.raises(StoreError, match="cannot save to disk"):
-            row.put(client, 1)
-        time.sleep(LOCK + 1)
-        (blocker / "in the way").unlink()
-        blocker.rmdir()
-        _save(redis, "ok")
-        row.clear()
-        redis.config_set("save", "")
+    with row.steady(client):
+        row.inject(f"MISCONF for {LOCK + 1:g} s: the dump cannot be written")
+        blocker = any_server.folder / "dump.rdb"
+        with any_server.client() as redis:
+            redis.config_set("save", "3600 1")
+            blocker.mkdir()
+            (blocker / "in the way").touch()
+            _save(redis, "err")
+            with pytest.raises(StoreError, match="cannot save to disk"):
+                row.put(client, 1)
+            time.sleep(LOCK + 1)
+            (blocker / "in the way").unlink()
+            blocker.rmdir()
+            _save(redis, "ok")
+            row.clear()
+            redis.config_set("save", "")
     row.release()
     row.put(client, 20)
     row.await_running()
@@ -173,17 +177,18 @@ def test_an_endless_foreign_script_is_waited_for(
     start_worker()
     held = row.hold(client)
     row.put(client, 20)
-    row.inject("BUSY: a foreign script that runs for 1.2 s")
-    any_server.config("busy-reply-threshold", "100")
-    endless = threading.Thread(target=_run_endless_script, args=(any_server,))
-    endless.start()
-    wait_until("the server is busy", lambda: _busy(any_server))
-    with impatient(any_server.url) as hasty, pytest.raises(Unavailable):
-        row.put(hasty, 1)
-    time.sleep(1.0)
-    any_server.command("SCRIPT", "KILL")
-    endless.join()
-    row.clear()
+    with row.steady(client):
+        row.inject("BUSY: a foreign script that runs for 1.2 s")
+        any_server.config("busy-reply-threshold", "100")
+        endless = threading.Thread(target=_run_endless_script, args=(any_server,))
+        endless.start()
+        wait_until("the server is busy", lambda: _busy(any_server))
+        with impatient(any_server.url) as hasty, pytest.raises(Unavailable):
+            row.put(hasty, 1)
+        time.sleep(1.0)
+        any_server.command("SCRIPT", "KILL")
+        endless.join()
+        row.clear()
     row.put(client, 20)
     row.await_running()
     any_server.config("busy-reply-threshold", "5000")
@@ -210,16 +215,17 @@ def test_too_many_clients_is_said_and_waited_for(
 ) -> None:
     start_worker()
     row.put(client, 5)
-    row.inject("maxclients at what is connected; then every connection killed")
-    with any_server.client() as redis:
-        redis.config_set("maxclients", len(redis.client_list()))
-        with impatient(any_server.url) as hasty, pytest.raises(Unavailable, match="max number of clients"):
-            row.put(hasty, 1)
-        redis.config_set("maxclients", 2)
-        redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        time.sleep(1.0)
-        redis.config_set("maxclients", 1000)
-    row.clear()
+    with row.steady(client):
+        row.inject("maxclients at what is connected; then every connection killed")
+        with any_server.client() as redis:
+            redis.config_set("maxclients", len(redis.client_list()))
+            with impatient(any_server.url) as hasty, pytest.raises(Unavailable, match="max number of clients"):
+                row.put(hasty, 1)
+            redis.config_set("maxclients", 2)
+            redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            time.sleep(1.0)
+            redis.config_set("maxclients", 1000)
+        row.clear()
     row.put(client, 20)
     row.await_running()
     row.judge(any_server)
@@ -231,19 +237,20 @@ def test_another_password_is_named_and_its_return_is_enough(
 ) -> None:
     worker = start_worker()
     row.put(client, 5)
-    row.inject("the password changed, every connection killed; changed back after 1 s")
-    with any_server.client() as redis:
-        redis.config_set("requirepass", "another")
-        redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        try:
-            with impatient(any_server.url) as hasty, pytest.raises(PermissionMissing):
-                row.put(hasty, 1)
-            wait_until("the worker says so", lambda: "lost contact" in worker.log.read_text())
-            time.sleep(0.5)
-        finally:
-            redis.execute_command("AUTH", "another")
-            redis.config_set("requirepass", "")
-    row.clear()
+    with row.steady(client):
+        row.inject("the password changed, every connection killed; changed back after 1 s")
+        with any_server.client() as redis:
+            redis.config_set("requirepass", "another")
+            redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            try:
+                with impatient(any_server.url) as hasty, pytest.raises(PermissionMissing):
+                    row.put(hasty, 1)
+                wait_until("the worker says so", lambda: "lost contact" in worker.log.read_text())
+                time.sleep(0.5)
+            finally:
+                redis.execute_command("AUTH", "another")
+                redis.config_set("requirepass", "")
+        row.clear()
     row.put(client, 20)
     row.await_running()
     row.judge(any_server)

@@ -29,7 +29,7 @@ def any_server(request: pytest.FixtureRequest) -> Iterator[Server]:
         yield server
 
 
-@pytest.mark.row(28)
+@pytest.mark.row(28, timing=True)
 @pytest.mark.parametrize("how", ["restart", "kill9"])
 def test_nothing_is_lost_when_redis_restarts_under_load(
     how: str, any_server: Server, start_worker: StartWorker, client: Client, ledger: Ledger, row: Row
@@ -38,15 +38,17 @@ def test_nothing_is_lost_when_redis_restarts_under_load(
     if how == "kill9":  # while its disk is behind, `everysec` keeps writes back for up to two seconds
         any_server.config("appendfsync", "always")
     held = row.hold(client)
-    row.put(client, 2000)
-    wait_until("some are done", lambda: len(ledger.counts("finish")) > 100, timeout=20)
-    row.inject(f"{'SHUTDOWN' if how == 'restart' else 'kill -9'} with an append-only file, under load")
-    if how == "restart":
-        any_server.restart()
-    else:
-        any_server.kill9()
-        any_server.start()
-    row.clear()
+    with row.steady(client):
+        row.put(client, 2000)
+        before = len(ledger.counts("finish"))
+        wait_until("some are done", lambda: len(ledger.counts("finish")) > before + 100, timeout=20)
+        row.inject(f"{'SHUTDOWN' if how == 'restart' else 'kill -9'} with an append-only file, under load")
+        if how == "restart":
+            any_server.restart()
+        else:
+            any_server.kill9()
+            any_server.start()
+        row.clear()
     row.put(client, 200)
     row.await_running()
     row.judge(any_server)
@@ -59,17 +61,18 @@ def test_a_redis_that_is_still_loading_is_waited_for(
     any_server: Server, start_worker: StartWorker, client: Client, row: Row
 ) -> None:
     worker = start_worker()
-    client.pause("light")
-    row.put(client, 1000)
-    row.inject("LOADING: a restart that takes a second to read its file")
-    any_server.command("CONFIG", "SET", "aof-use-rdb-preamble", "yes")
-    any_server.options |= {"key-load-delay": "1000", "loading-process-events-interval-bytes": "1024"}
-    any_server.command("BGREWRITEAOF")
-    wait_until("rewritten", lambda: _rewritten(any_server), timeout=10)
-    any_server.kill9()
-    any_server.start()
-    row.clear()
-    client.resume("light")
+    with row.steady(client):
+        client.pause("light")
+        row.put(client, 1000)
+        row.inject("LOADING: a restart that takes a second to read its file")
+        any_server.command("CONFIG", "SET", "aof-use-rdb-preamble", "yes")
+        any_server.options |= {"key-load-delay": "1000", "loading-process-events-interval-bytes": "1024"}
+        any_server.command("BGREWRITEAOF")
+        wait_until("rewritten", lambda: _rewritten(any_server), timeout=10)
+        any_server.kill9()
+        any_server.start()
+        row.clear()
+        client.resume("light")
     row.await_running()
     assert "LOADING" in worker.log.read_text()
     row.judge(any_server)
@@ -93,14 +96,15 @@ def test_a_redis_that_forgets_everything_is_gone_on_with(
     worker = start_worker()
     gone = client.enqueue(jobs.until_told.job(ledger=row.book, gate=str(row.gate)))
     wait_until("it runs", lambda: ledger.starts(gone.id))
-    client.pause("light")
-    client.enqueue_many([jobs.quick.job(ledger=row.book)] * 50)
-    row.inject("restart without persistence" if how == "restart" else "FLUSHALL in mid-run")
-    if how == "restart":
-        any_server.restart()
-    else:
-        any_server.command("FLUSHALL")
-    row.clear()
+    with row.steady(client, lossy=True):
+        client.pause("light")
+        client.enqueue_many([jobs.quick.job(ledger=row.book)] * 50)
+        row.inject("restart without persistence" if how == "restart" else "FLUSHALL in mid-run")
+        if how == "restart":
+            any_server.restart()
+        else:
+            any_server.command("FLUSHALL")
+        row.clear()
     row.put(client, 20)
     row.await_running()
     wait_until("the worker lets go of what is gone", lambda: "lost the lock" in worker.log.read_text())

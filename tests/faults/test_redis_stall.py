@@ -21,23 +21,24 @@ SHORT, LONG = LOCK * 0.3, LOCK * 1.5
 """A stall and the pause between two heartbeats may together take 70 % of a lock."""
 
 
-@pytest.mark.row(30)
+@pytest.mark.row(30, timing=True)
 @pytest.mark.parametrize("how", ["CLIENT PAUSE ALL", "SIGSTOP"])
 def test_a_stall_shorter_than_a_lock_is_not_noticed_by_any_job(
     how: str, any_server: Server, start_worker: StartWorker, client: Client, row: Row
 ) -> None:
     start_worker()
     held = row.hold(client)
-    row.put(client, 100)
-    row.inject(f"{how} for {SHORT:g} s")
-    if how == "SIGSTOP":
-        any_server.pause()
-        time.sleep(SHORT)
-        any_server.resume()
-    else:
-        any_server.command("CLIENT", "PAUSE", int(SHORT * 1000), "ALL")
-        time.sleep(SHORT)
-    row.clear()
+    with row.steady(client):
+        row.put(client, 100)
+        row.inject(f"{how} for {SHORT:g} s")
+        if how == "SIGSTOP":
+            any_server.pause()
+            time.sleep(SHORT)
+            any_server.resume()
+        else:
+            any_server.command("CLIENT", "PAUSE", int(SHORT * 1000), "ALL")
+            time.sleep(SHORT)
+        row.clear()
     row.put(client, 5)
     row.await_running()
     row.judge(any_server)
@@ -45,7 +46,7 @@ def test_a_stall_shorter_than_a_lock_is_not_noticed_by_any_job(
     assert row.facts.doubled == 0
 
 
-@pytest.mark.row(30)
+@pytest.mark.row(30, timing=True)
 @BOTH_KINDS
 def test_nothing_that_still_runs_is_taken_over_when_redis_was_away_for_longer_than_the_lock(
     any_server: Server, start_worker: StartWorker, client: Client, row: Row
@@ -55,11 +56,12 @@ def test_nothing_that_still_runs_is_taken_over_when_redis_was_away_for_longer_th
     start_worker(command_timeout=1)
     alone = [row.hold(client, jobs.until_told_alone) for _ in range(4)]
     stopped = [row.hold(client) for _ in range(2)]
-    row.inject(f"SIGSTOP for {LONG:g} s, with two workers")
-    any_server.pause()
-    time.sleep(LONG)
-    row.clear()
-    any_server.resume()
+    with row.steady(client):
+        row.inject(f"SIGSTOP for {LONG:g} s, with two workers")
+        any_server.pause()
+        time.sleep(LONG)
+        row.clear()
+        any_server.resume()
     row.put(client, 20)
     row.await_running()
     time.sleep(LOCK)  # long enough for a janitor that takes what it should not
@@ -72,21 +74,22 @@ def test_nothing_that_still_runs_is_taken_over_when_redis_was_away_for_longer_th
     assert [worker["recovered"] for worker in client.workers()] == [0, 0]
 
 
-@pytest.mark.row(31)
+@pytest.mark.row(31, timing=True)
 @BOTH_KINDS
 def test_while_writes_are_paused_reading_goes_on_and_nothing_is_taken_over(
     any_server: Server, start_worker: StartWorker, client: Client, row: Row
 ) -> None:
     start_worker(command_timeout=1)
     held = row.hold(client, jobs.until_told_alone)
-    row.inject(f"CLIENT PAUSE WRITE for {LONG:g} s")
-    any_server.command("CLIENT", "PAUSE", int(LONG * 1000), "WRITE")
-    until = time.monotonic() + LONG
-    while time.monotonic() < until - 0.5:
-        assert held.state() == "active"
-        time.sleep(0.2)
-    time.sleep(max(0.0, until - time.monotonic()))
-    row.clear()
+    with row.steady(client):
+        row.inject(f"CLIENT PAUSE WRITE for {LONG:g} s")
+        any_server.command("CLIENT", "PAUSE", int(LONG * 1000), "WRITE")
+        until = time.monotonic() + LONG
+        while time.monotonic() < until - 0.5:
+            assert held.state() == "active"
+            time.sleep(0.2)
+        time.sleep(max(0.0, until - time.monotonic()))
+        row.clear()
     row.put(client, 20)
     row.await_running()
     row.judge(any_server)

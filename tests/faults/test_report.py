@@ -1,34 +1,46 @@
-"""The page of figures says what the rows have recorded, and nothing else."""
+"""The page of figures says what the record has, and nothing else; a record is gone on with where it was."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
+from pathlib import Path
 
-from tests.faults.report import gathered, page
-from tests.faults.rows import Facts
+from tests.faults.page import page
+from tests.faults.records import Facts, Long, Machine, read, recorded, write
+
+RUNS = [
+    Facts(32, "test_jobs_go_on[redis]", ["all killed"], 10, doubled=1, recovery=0.02, figures={"wait, s": 0.25}),
+    Facts(32, "test_jobs_go_on[valkey]", ["all killed"], 10, recovery=0.04, rate_back=0.5),
+    Facts(32, "test_jobs_go_on[redis]", ["all killed"], 10, recovery=1.26, held=False, wrong="it | broke"),
+    Facts(37, "test_refused", ["an evicting policy"]),
+    Facts(45, "test_a_slot_moves", skipped="no Cluster here"),
+]
 
 
 def test_a_line_per_row_with_sums_median_and_worst() -> None:
-    runs = [
-        Facts(
-            32,
-            "test_jobs_go_on[redis]",
-            ["every connection killed"],
-            jobs=10,
-            doubled=1,
-            recovery=0.02,
-            figures={"wait, s": 0.25},
-        ),
-        Facts(32, "test_jobs_go_on[valkey]", ["every connection killed"], jobs=10, recovery=0.04),
-        Facts(
-            32, "test_jobs_go_on[redis]", ["every connection killed"], jobs=10, recovery=1.26, figures={"wait, s": 1.5}
-        ),
-        Facts(37, "test_refused", ["an evicting policy"]),
+    lines = page(RUNS).splitlines()
+    assert [line for line in lines if line.startswith(("| 32", "| 37", "| 45", "## C"))] == [
+        "## C. Redis",
+        "| 32 | jobs go on | all killed | **2 of 3** | 30 | 0 | 1 | 0 | 40 ms (1.3 s) | 500 ms (500 ms) "
+        "| wait, s: 0.25 (0.25) |",
+        "| 37 | refused | an evicting policy | 1 of 1 | 0 | 0 | 0 | 0 |  |  |  |",
     ]
-    record = [json.dumps(asdict(run)) for run in runs]
-    lines = page(gathered(record)).splitlines()
-    assert lines[-2:] == [
-        "| 32 | jobs go on | every connection killed | 3 | 30 | 0 | 1 | 0 | 40 ms | 1.3 s | wait, s: 0.875 (1.5) |",
-        "| 37 | refused | an evicting policy | 1 | 0 | 0 | 0 | 0 |  |  |  |",
-    ]
+    assert "* Row 32, `test_jobs_go_on[redis]`: it \\| broke" in lines
+    assert "* Row 45, `test_a_slot_moves`: no Cluster here" in lines
+    assert not any(line.startswith("## A") for line in lines), "no row of this group was played"
+
+
+def test_a_record_is_read_as_it_was_written_and_half_a_line_is_left_out(tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    chaos = Long("Chaos", "2026-01-01", 120.0, {"kill -9 Redis": 3}, 9, flat={"keys": (10, 11)}, wrong=["a is lost"])
+    written = [Machine("2026-01-01", 2, "Linux", "3.13.1", ("Redis 7.0.15",)), *RUNS, chaos]
+    for line in written:
+        write(line, record)
+    with record.open("a") as half:
+        half.write('{"type":"row","row":1')
+    assert read(record) == written
+    assert recorded(record) == RUNS
+    said = page(written)
+    assert "| kill -9 Redis | 3 |" in said
+    assert "| keys | 10 | 11 |" in said
+    assert "**1 things were wrong**" in said
+    assert "2 cores, Linux, Python 3.13.1, Redis 7.0.15" in said

@@ -60,7 +60,7 @@ def test_term_lets_running_jobs_finish_and_claims_no_more(
     assert row.facts.doubled == 0
 
 
-@pytest.mark.row(21)
+@pytest.mark.row(21, timing=True)
 def test_what_cannot_finish_by_the_deadline_goes_back_to_the_front_at_no_cost(
     any_server: Server, start_worker: StartWorker, client: Client, ledger: Ledger, row: Row
 ) -> None:
@@ -109,7 +109,7 @@ def test_a_storm_of_terms_is_one_shutdown(
     assert row.facts.doubled == 0
 
 
-@pytest.mark.row(23)
+@pytest.mark.row(23, timing=True)
 @pytest.mark.parametrize(("times", "code"), [(1, 0), (2, 130), (3, 131)])
 def test_each_interrupt_is_more_urgent(
     times: int, code: int, any_server: Server, start_worker: StartWorker, client: Client, row: Row
@@ -140,7 +140,7 @@ def lasting() -> Iterator[Server]:
         yield server
 
 
-@pytest.mark.row(24)
+@pytest.mark.row(24, timing=True)
 @pytest.mark.parametrize("how", ["SIGSTOP", "kill -9"])
 def test_term_while_redis_is_away_ends_in_time_and_the_jobs_come_back(
     how: str, lasting: Server, start_worker: StartWorker, row: Row
