@@ -2,9 +2,12 @@
 
     python -m tests.faults.chaos --minutes 1 --seed 7
 
-It passes if nothing acknowledged was lost, nothing completed twice, no guarded effect began twice, Redis is clean when
-all has ended, and the rate is back at 90 % of the calm one within 5 s of the last fault. What was injected is printed
-as it happens, and so is the seed; the same seed injects the same faults, though not to the same microsecond.
+Some of the workers are of the last release, if the repository has it. It passes if nothing acknowledged was lost,
+nothing completed twice, no guarded effect began twice, Redis is clean when all has ended, the rate is back at 90 % of
+the calm one within 5 s of the last fault, and, from three minutes on, memory, descriptors and keys have not grown.
+
+What was injected is printed as it happens, and so is the seed; the same seed injects the same faults, though not to the
+same microsecond.
 """
 
 from __future__ import annotations
@@ -16,19 +19,20 @@ import random
 import signal
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-from heavylift import Client, Job, chain
-from heavylift.errors import StoreError
-from tests.faults import jobs, oracle
+from heavylift import Client
+from tests.faults import oracle
+from tests.faults.audit import Audit
 from tests.faults.harness import WorkerProcess
 from tests.faults.ledger import Ledger
+from tests.faults.producer import KEEP, Producer
 from tests.faults.proxy import Proxy
+from tests.faults.records import Long, today, write
+from tests.faults.release import LAST_RELEASE, last_release
 from tests.servers import Server, any_binary
 from tests.waiting import wait_until
 
@@ -39,61 +43,16 @@ KEPT = ("heavylift:once:*", "heavylift:{*}:flow:*", "heavylift:{*}:parents:*")
 """Keys that are there on purpose when all jobs have ended: what `ctx.once` knows, and flows, which are kept as jobs."""
 
 WORKERS = 3
+
 BACK_WITHIN = 5.0
-
-
-class Producer(threading.Thread):
-    """Enqueues jobs of all kinds at an even rate, and keeps the books on what was acknowledged."""
-
-    def __init__(self, client: Client, book: str, seed: int) -> None:
-        super().__init__(name="producer", daemon=True)
-        self.acknowledged: list[tuple[str, str]] = []
-        self.refused = 0
-        self.stopping = threading.Event()
-        self._client = client
-        self._book = book
-        self._dice = random.Random(seed)
-        self._open = f"{book}.open"
-        Path(self._open).touch()
-
-    def run(self) -> None:
-        turn = 0
-        while not self.stopping.wait(0.1):
-            turn += 1
-            try:
-                self._count(self._some(turn))
-            except StoreError:
-                self.refused += 1  # not acknowledged; it may be in all the same, and then it runs
-
-    def _count(self, those: list[Job[Any]]) -> None:
-        self.acknowledged += [(job.queue, job.id) for job in those]
-
-    def _some(self, turn: int) -> list[Job[Any]]:
-        """Eight plain jobs, and one of another kind."""
-        put, book, key = self._client.enqueue, self._book, f"{turn}"
-        plain = self._client.enqueue_many([jobs.quick.job(ledger=book) for _ in range(8)])
-        kinds: list[Callable[[], list[Job[Any]]]] = [
-            lambda: [put(jobs.crunch.job(ledger=book, seconds=0.01))],
-            lambda: [put(jobs.fails_twice.job(ledger=book))],
-            lambda: [put(jobs.steps_lightly.job(ledger=book, gate=self._open))],
-            lambda: [put(jobs.steps.job(ledger=book, gate=self._open))],
-            lambda: [put(jobs.charges_lightly.job(ledger=book, key=key))],
-            lambda: [put(jobs.charges.job(ledger=book, key=key))],
-            lambda: [put(jobs.quick.job(ledger=book), delay=0.5, priority=turn % 3)],
-            lambda: [put(jobs.quick.job(ledger=book), unique=f"like-{turn % 3}")],
-            lambda: self._client.enqueue_flow(chain(jobs.quick.job(ledger=book), jobs.crunch.job(ledger=book))).jobs,
-        ]
-        if turn % 50 == 0:
-            kinds = [lambda: [put(jobs.kills_itself.job(ledger=book))]]
-        self._count(list(plain))
-        return self._dice.choice(kinds)()
 
 
 class Stage:
     """The servers and workers, and what may be done to them."""
 
-    def __init__(self, server: Server, proxy: Proxy, folder: Path, dice: random.Random) -> None:
-        self.server, self.proxy, self.folder, self.dice = server, proxy, folder, dice
+    def __init__(self, server: Server, proxy: Proxy, folder: Path, dice: random.Random, old: Path | None) -> None:
+        self.server, self.proxy, self.folder, self.dice, self.old = server, proxy, folder, dice, old
+        self.started: Counter[str] = Counter()
         self.workers = [self._worker(place) for place in range(WORKERS)]
 
     def faults(self) -> dict[str, Callable[[], None]]:
@@ -121,9 +80,14 @@ class Stage:
             worker.end()
 
     def _worker(self, place: int) -> WorkerProcess:
-        """The first is behind the proxy."""
+        """The first is behind the proxy, the last begins as one of the last release; later ones are of either."""
         url = self.server.url if place else self.proxy.url
-        return WorkerProcess(url, self.folder, slots=1, command_timeout=1, deadline=2)
+        first = self.started.total() < WORKERS
+        old = self.old is not None and (place == WORKERS - 1 if first else self.dice.random() < 0.5)
+        self.started["worker of the last release" if old else "worker of the working tree"] += 1
+        keep = {"keep_completed": KEEP, "keep_failed": KEEP}
+        source = self.old if old else None
+        return WorkerProcess(url, self.folder, source=source, slots=1, command_timeout=1, deadline=2, **keep)
 
     def _replace(self, worker: WorkerProcess) -> None:
         worker.end()
@@ -174,26 +138,39 @@ class Stage:
         self.proxy.pass_on()
 
 
-def play(minutes: float, seed: int, folder: Path, server: Server, say: Callable[[str], None]) -> list[str]:
-    """Run it; what is wrong afterwards, a sentence each."""
-    dice, ledger = random.Random(seed), Ledger(folder / "ledger")
+def play(minutes: float, seed: int, folder: Path, server: Server, say: Callable[[str], None]) -> Long:
+    """Run it; what it came to."""
+    dice, ledger, began = random.Random(seed), Ledger(folder / "ledger"), time.monotonic()
+    old = last_release(folder / "release")
+    say(
+        f"with workers of {LAST_RELEASE}"
+        if old
+        else f"without the last release: {LAST_RELEASE} is not in this repository"
+    )
+    injected: Counter[str] = Counter()
     assert server.socket is not None
     with Proxy(server.socket) as proxy, Client(server.url, patience=10.0) as client:
-        stage = Stage(server, proxy, folder, dice)
+        stage = Stage(server, proxy, folder, dice, old)
+        producer = Producer(client, str(ledger.path), seed)
+        audit = Audit(server, producer.acknowledged, lambda: [worker.pid for worker in stage.workers])
         try:
             for worker in stage.workers:
                 worker.await_ready(client)
-            producer = Producer(client, str(ledger.path), seed)
             producer.start()
+            audit.start()
             baseline = _calm_rate(ledger)
             say(f"calm: {baseline:.0f} jobs a second")
-            cleared = _torment(stage, dice, time.monotonic() + minutes * 60, say)
+            cleared = _torment(stage, dice, time.monotonic() + minutes * 60, injected, say)
             time.sleep(BACK_WITHIN + CALM)
             producer.stopping.set()
             producer.join()
-            return _judge(server, ledger, producer, baseline, cleared, say)
+            came = _judge(server, ledger, producer, audit, baseline, cleared)
         finally:
+            audit.stopping.set()
             stage.close()
+    came.seconds, came.injected = time.monotonic() - began, dict(injected + stage.started)
+    came.figures |= {"seed": seed, "enqueues refused": producer.refused, "calm rate, jobs/s": baseline}
+    return came
 
 
 def _calm_rate(ledger: Ledger) -> float:
@@ -204,7 +181,9 @@ def _calm_rate(ledger: Ledger) -> float:
     return sum(entry.event == "finish" and entry.at >= since for entry in ledger.entries()) / CALM
 
 
-def _torment(stage: Stage, dice: random.Random, until: float, say: Callable[[str], None]) -> int:
+def _torment(
+    stage: Stage, dice: random.Random, until: float, injected: Counter[str], say: Callable[[str], None]
+) -> int:
     """One fault after the other, each kind once before any comes again; when the last was over (monotonic ns)."""
     began = time.monotonic()
     for what in _shuffled(dice, list(stage.faults())):
@@ -212,6 +191,7 @@ def _torment(stage: Stage, dice: random.Random, until: float, say: Callable[[str
             break
         say(f"{time.monotonic() - began:6.1f} s  {what}")
         stage.faults()[what]()
+        injected[what] += 1
         time.sleep(dice.uniform(0.2, 1.0))
     return time.monotonic_ns()
 
@@ -221,25 +201,38 @@ def _shuffled(dice: random.Random, kinds: list[str]) -> Iterator[str]:
         yield from dice.sample(kinds, len(kinds))
 
 
-def _judge(
-    server: Server, ledger: Ledger, producer: Producer, baseline: float, cleared: int, say: Callable[[str], None]
-) -> list[str]:
+def _judge(server: Server, ledger: Ledger, producer: Producer, audit: Audit, baseline: float, cleared: int) -> Long:
     with server.client() as redis:
         try:
             wait_until("nothing is left in Redis", lambda: not oracle.no_residue(redis, KEPT), timeout=60)
         except AssertionError:
             pass  # the oracle says what is left
-        found, entries = oracle.kept(redis, producer.acknowledged), ledger.entries()
-        ids = [job for _, job in producer.acknowledged]
+        audit.stopping.set()
+        audit.join()
+        audit.read()
+        ids = list(dict.fromkeys(job for _, job in producer.acknowledged))
+        found, entries = oracle.kept(redis, producer.acknowledged) | audit.found, ledger.entries()
         effects = Counter(entry.event for entry in entries if entry.event.startswith("effect-"))
-        back = oracle.back_after(entries, cleared)
-        say(f"{len(set(ids))} jobs acknowledged, {producer.refused} enqueues not; first finish after {back} s")
-        return [
+        back = oracle.rate_back_after(entries, cleared, baseline)
+        wrong = [
             *oracle.judge(ids, found, entries),
             *oracle.no_residue(redis, KEPT),
             *oracle.liveness(entries, cleared, baseline, BACK_WITHIN),
             *(f"{effect} began {times} times" for effect, times in effects.items() if times > 1),
+            *audit.grown(),
         ]
+    return Long(
+        "Chaos",
+        today(),
+        0.0,
+        jobs=len(ids),
+        lost=len(oracle.no_loss(ids, found)),
+        doubled=sum(times > 1 for times in ledger.counts("start").values()),
+        double_completions=len(oracle.single_completion(found, entries)),
+        flat=audit.flat(),
+        figures={} if back is None else {"rate back after the last fault, s": back},
+        wrong=wrong,
+    )
 
 
 def main() -> int:
@@ -247,17 +240,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
+    parser.add_argument("--record", type=Path, help="add what it came to, for the page of figures")
     chosen = parser.parse_args()
     print(f"seed {chosen.seed}", flush=True)
     with (
         tempfile.TemporaryDirectory(prefix="chaos-") as folder,
         Server(any_binary(), appendonly=True, config={"appendfsync": "always"}) as server,
     ):
-        wrong = play(chosen.minutes, chosen.seed, Path(folder), server, lambda line: print(line, flush=True))
-    for sentence in wrong[:50]:
+        came = play(chosen.minutes, chosen.seed, Path(folder), server, lambda line: print(line, flush=True))
+    if chosen.record:
+        write(came, chosen.record)
+    print(f"{came.jobs} jobs, {came.lost} lost, {came.doubled} doubled, {came.double_completions} completed twice")
+    for what, (early, late) in came.flat.items():
+        print(f"{what}: {early:.4g}, later {late:.4g}")
+    for sentence in came.wrong[:50]:
         print(sentence)
-    print(f"seed {chosen.seed}: " + (f"{len(wrong)} things are wrong" if wrong else "the oracle holds"))
-    return 1 if wrong else 0
+    print(f"seed {chosen.seed}: " + (f"{len(came.wrong)} things are wrong" if came.wrong else "the oracle holds"))
+    return 1 if came.wrong else 0
 
 
 if __name__ == "__main__":

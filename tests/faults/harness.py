@@ -26,15 +26,26 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 class WorkerProcess:
-    """`heavylift worker` as a user runs it. `module`: one, or several with spaces between."""
+    """`heavylift worker` as a user runs it. `module`: one, or several with spaces between.
 
-    def __init__(self, url: str, folder: Path, *, module: str = "tests.faults.jobs", **settings: object) -> None:
+    `source`: where its package is; the working tree if not said.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        folder: Path,
+        *,
+        module: str = "tests.faults.jobs",
+        source: Path | None = None,
+        **settings: object,
+    ) -> None:
         self.log = folder / f"worker-{os.urandom(3).hex()}.log"
         chosen = {"lock": LOCK, "sweep": SWEEP, "poll": 1, "slots": 2, "deadline": 10, "grace": 1, **settings}
         env = {key: value for key, value in os.environ.items() if not key.startswith(("HEAVYLIFT_", "REDIS_URL"))}
         env |= {
             "HEAVYLIFT_REDIS_URL": url,
-            "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'src'}",
+            "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{source or REPOSITORY / 'src'}",
             "HEAVYLIFT_ROOT": str(folder),
         }
         env |= {f"HEAVYLIFT_{name.upper()}": str(value) for name, value in chosen.items()}

@@ -164,9 +164,17 @@ def charge(ctx: Context, ledger: str, gate: str, key: str) -> str:
 
 
 @handler(lane="cpu", queue="heavy", timeout=60, grace=0.5, backoff=[0.05])
-def charges(ctx: Context, ledger: str, key: str, gate: str = "", repeat: bool = False, then_die: bool = False) -> Any:
+def charges(
+    ctx: Context,
+    ledger: str,
+    key: str,
+    gate: str = "",
+    repeat: bool = False,
+    then_die: bool = False,
+    keep: float = 3600.0,
+) -> Any:
     note(ledger, ctx, "start")
-    with ctx.once(key, str, in_doubt="repeat" if repeat else "fail") as step:
+    with ctx.once(key, str, in_doubt="repeat" if repeat else "fail", keep=keep) as step:
         if step.first:
             step.result = charge(ctx, ledger, gate, step.key)
     if then_die and ctx.attempt == 1:
@@ -176,9 +184,9 @@ def charges(ctx: Context, ledger: str, key: str, gate: str = "", repeat: bool = 
 
 
 @handler(queue="light", timeout=60, grace=0.5, backoff=[0.05])
-def charges_lightly(ctx: Context, ledger: str, key: str, gate: str = "") -> str:
+def charges_lightly(ctx: Context, ledger: str, key: str, gate: str = "", keep: float = 3600.0) -> str:
     note(ledger, ctx, "start")
-    with ctx.once(key, str) as step:
+    with ctx.once(key, str, keep=keep) as step:
         if step.first:
             step.result = charge(ctx, ledger, gate, step.key)
     note(ledger, ctx, "finish")
@@ -246,3 +254,27 @@ def saves_and_dies(ctx: Context, ledger: str) -> int:
     if ctx.attempt == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     return step
+
+
+@handler(queue="light", retries=2)
+async def carries(ctx: Context, ledger: str, load: str) -> str:
+    """Gives back a large payload."""
+    note(ledger, ctx, "start")
+    note(ledger, ctx, "finish")
+    return load
+
+
+@handler(queue="light", retries=2, key=lambda host: host, concurrency=1, rate="20/s", group_concurrency=2)
+async def visits(ctx: Context, ledger: str, host: str) -> str:
+    """Limited by key and by group."""
+    note(ledger, ctx, "start")
+    await asyncio.sleep(0.005)
+    note(ledger, ctx, "finish")
+    return host
+
+
+@handler(lane="cpu", queue="heavy", retries=0, memory="64MB")
+def takes_too_much(ctx: Context, ledger: str) -> int:
+    """Takes more memory than it may."""
+    note(ledger, ctx, "start")
+    return len(bytearray(1 << 30))

@@ -91,7 +91,8 @@ def bounded_duplication(jobs: Mapping[str, Kept], entries: Iterable[Entry], *, c
     wrong = []
     for job, it in jobs.items():
         count = it.counters
-        explained = count.attempts + count.crashes + count.interruptions + count.unknown + (it.state == State.COMPLETED)
+        last = it.state in (State.COMPLETED, State.CANCELLED)  # its end explains the last start
+        explained = count.attempts + count.crashes + count.interruptions + count.unknown + last
         if ran[job] > count.starts:
             wrong.append(f"{job} ran {ran[job]} times and was claimed {count.starts} times")
         if it.state in ENDED and count.starts > max(explained, 1):

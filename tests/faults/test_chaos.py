@@ -17,5 +17,5 @@ SEED = 7
 
 def test_nothing_is_lost_in_a_short_chaos(tmp_path: Path) -> None:
     with Server(any_binary(), appendonly=True, config={"appendfsync": "always"}) as server:
-        wrong = chaos.play(0.15, SEED, tmp_path, server, print)
-    assert not wrong, "\n".join(wrong[:20])
+        came = chaos.play(0.15, SEED, tmp_path, server, print)
+    assert not came.wrong, "\n".join(came.wrong[:20])
