@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from heavylift.errors import InvalidJob
+from heavylift.errors import UNREADABLE, InvalidJob
 from heavylift.parameters import Parameter
 from heavylift.redaction import HIDDEN, Hush
 
@@ -139,7 +139,7 @@ class Arguments:
             return self._decoder.decode(raw)
         except msgspec.ValidationError as wrong:
             raise self._explain(wrong, _loosely(raw) if given is None else given) from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
+        except UNREADABLE as wrong:
             raise InvalidJob("arguments", bytes(raw)[:100], f"cannot be read as JSON ({wrong})") from None
 
     def _explain(self, wrong: msgspec.ValidationError, given: Any) -> InvalidJob:
@@ -216,7 +216,7 @@ def _follow(path: str, given: Any) -> tuple[str, Any]:
 def _loosely(raw: bytes | msgspec.Raw) -> Any:
     try:
         return msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return bytes(raw)[:100]
 
 

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import msgspec
 
-from heavylift.errors import HeavyliftError, InvalidArgument, StoreError, Unavailable
+from heavylift.errors import UNREADABLE, HeavyliftError, InvalidArgument, StoreError, Unavailable
 
 A = TypeVar("A")
 
@@ -141,7 +141,7 @@ def _read(question: Question[A], answer: Answer) -> A:
         raise StoreError(answer.trouble)
     try:
         value: A = msgspec.msgpack.decode(answer.value, type=type(question).answers)
-    except msgspec.MsgspecError as wrong:
+    except UNREADABLE as wrong:
         raise HeavyliftError(f"the answer to {type(question).__name__} is not understood: {wrong}") from None
     return value
 

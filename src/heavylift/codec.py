@@ -10,7 +10,7 @@ import msgspec
 
 from heavylift.arguments import blame, decode_other, encode_other
 from heavylift.duration import seconds
-from heavylift.errors import InvalidArgument, InvalidJob, InvalidResult, PayloadTooLarge
+from heavylift.errors import UNREADABLE, InvalidArgument, InvalidJob, InvalidResult, PayloadTooLarge
 from heavylift.job import Envelope, JobSpec, Progress
 from heavylift.options import JobOptions
 from heavylift.redaction import redacted
@@ -66,7 +66,7 @@ def decode_envelope(spec: bytes) -> Envelope:
     """
     try:
         return _envelopes.decode(spec)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, InvalidArgument) as wrong:
+    except (*UNREADABLE, InvalidArgument) as wrong:
         raise InvalidJob("spec", spec[:100], f"is not an envelope of a job ({wrong})") from None
 
 
@@ -141,6 +141,6 @@ def stamped(spec: bytes, at: int) -> bytes:
     """
     try:
         fields = msgspec.json.decode(spec, type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
+    except UNREADABLE as wrong:
         raise InvalidJob("spec", spec[:100], f"is not an envelope of a job ({wrong})") from None
     return msgspec.json.encode(fields | {"enqueued_at": at})

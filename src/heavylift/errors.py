@@ -12,6 +12,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from msgspec import MsgspecError
+
+UNREADABLE = (MsgspecError, UnicodeDecodeError, RecursionError)
+"""What a decoder raises of bytes that are not what they ought to be; text that is none and what is nested too deep are
+not among its own errors."""
+
 
 class HeavyliftError(Exception):
     """Root of every error that heavylift raises on purpose."""

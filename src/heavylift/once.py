@@ -15,7 +15,7 @@ import msgspec
 
 from heavylift.asking import Answer, Answered, Asks, Question, answer, ask, ask_async, encode
 from heavylift.codec import decode_result, encode_result
-from heavylift.errors import EffectHeld, InDoubt, InvalidArgument, Stop, Unavailable
+from heavylift.errors import UNREADABLE, EffectHeld, InDoubt, InvalidArgument, Stop, Unavailable
 
 T = TypeVar("T")
 
@@ -219,7 +219,7 @@ class Memory:
         """Answered at once; questions about anything else are refused."""
         try:
             asked = _questions.decode(question)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             return Answer(trouble="there is no worker to ask")
         match asked:
             case BeginOnce(key=key, again=again) if key in self._done:

@@ -13,6 +13,8 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
+from heavylift.errors import UNREADABLE
+
 HIDDEN = "[secret]"
 """What is shown instead."""
 
@@ -65,7 +67,7 @@ def redacted_json(data: bytes | msgspec.Raw, paths: Sequence[str]) -> msgspec.Ra
         return msgspec.Raw(data)
     try:
         return msgspec.Raw(msgspec.json.encode(redacted(msgspec.json.decode(data), paths)))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return msgspec.Raw(msgspec.json.encode(HIDDEN))
 
 
@@ -91,7 +93,7 @@ class Hush:
             return SILENT
         try:
             return cls(msgspec.json.decode(data), paths)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             return SILENT
 
     def __bool__(self) -> bool:

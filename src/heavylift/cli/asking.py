@@ -21,7 +21,7 @@ import msgspec
 import typer
 from rich.markup import escape
 
-from heavylift.errors import InvalidArgument
+from heavylift.errors import UNREADABLE, InvalidArgument
 from heavylift.handler import Handler
 from heavylift.parameters import Parameter
 
@@ -144,14 +144,14 @@ def from_json(name: str, text: str) -> Any:
     """
     try:
         return msgspec.json.decode(text)
-    except msgspec.DecodeError as wrong:
+    except UNREADABLE as wrong:
         raise InvalidArgument(name, text, f"give JSON ({wrong})") from None
 
 
 def _loosely(text: str) -> Any:
     try:
         return msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return text
 
 

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from heavylift.cli.bars import Board, LiveBoard
 from heavylift.cli.output import compact, duration, result
+from heavylift.errors import UNREADABLE
 from heavylift.job import Envelope, State
 from heavylift.outcome import Completed
 from heavylift.redaction import redacted_json
@@ -109,5 +110,5 @@ def _result(raw: bytes) -> str:
 def _decoded(raw: bytes) -> Any:
     try:
         return msgspec.json.decode(raw)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return None

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from heavylift.cli import output
 from heavylift.cli.session import JsonOption, Session, command
-from heavylift.errors import InvalidArgument, JobNotFound
+from heavylift.errors import UNREADABLE, InvalidArgument, JobNotFound
 
 KeyArgument = Annotated[str, typer.Argument(metavar="KEY", help="As given to ctx.once.")]
 ForgetOption = Annotated[bool, typer.Option("--forget", help="It has not happened: the next run does it.")]
@@ -59,7 +59,7 @@ def once(
 def _value(text: str) -> Any:
     try:
         return msgspec.json.decode(text)
-    except msgspec.DecodeError as wrong:
+    except UNREADABLE as wrong:
         raise InvalidArgument("done", text, f"give JSON ({wrong})") from None
 
 

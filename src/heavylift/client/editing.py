@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from heavylift.codec import encode_args
-from heavylift.errors import InvalidJob, PayloadTooLarge
+from heavylift.errors import UNREADABLE, InvalidJob, PayloadTooLarge
 from heavylift.job import JobSpec
 from heavylift.options import JobOptions
 
@@ -39,7 +39,7 @@ class Edit:
             fields = _stored.decode(stored or b"")
             handler = msgspec.json.decode(fields["handler"], type=str)
             secret = msgspec.json.decode(fields.get("secret", b"[]"), type=tuple[str, ...])
-        except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
+        except (*UNREADABLE, KeyError):
             raise InvalidJob("args", "...", "cannot be given to a job whose own envelope is malformed") from None
         fields["args"] = msgspec.Raw(self._encoded(handler, secret))
         return msgspec.json.encode(fields)

@@ -11,7 +11,7 @@ import msgspec
 
 from heavylift.client.operations import AT_ONCE, Operations
 from heavylift.client.plan import Plan, ask, ask_all, or_raise
-from heavylift.errors import StoreError
+from heavylift.errors import UNREADABLE, StoreError
 from heavylift.limits import QueueLimits
 from heavylift.store.facts import ServerFacts, server_facts
 from heavylift.store.jobs import QueueCounts
@@ -127,7 +127,7 @@ def _facts(said: Mapping[str, str]) -> dict[str, Any]:
         if name not in _WORDS:
             try:
                 facts[name] = msgspec.json.decode(text)
-            except msgspec.DecodeError:
+            except UNREADABLE:
                 pass
     return facts
 

@@ -15,7 +15,7 @@ from heavylift.client.operations import AT_ONCE, Operations, check_queue
 from heavylift.client.plan import Plan, ask, ask_all, ask_in_parts, or_raise
 from heavylift.client.producing import Placed
 from heavylift.codec import decode_envelope, stamped
-from heavylift.errors import InvalidArgument, InvalidJob, ScheduleNotFound
+from heavylift.errors import UNREADABLE, InvalidArgument, InvalidJob, ScheduleNotFound
 from heavylift.job import JobSpec, new_id
 from heavylift.redaction import redacted_json
 from heavylift.request import Requests, said
@@ -165,7 +165,7 @@ def _moment(name: str, value: datetime | None) -> int | None:
 def _ticks(schedule: StoredSchedule) -> Ticks:
     try:
         return msgspec.json.decode(schedule.fields.get("times", b""), type=Ticks)
-    except (msgspec.DecodeError, InvalidArgument) as wrong:
+    except (*UNREADABLE, InvalidArgument) as wrong:
         raise InvalidArgument("schedule", schedule.name, f"cannot be read ({wrong}); write it anew") from None
 
 
@@ -176,7 +176,7 @@ def _record(found: Found) -> ScheduleRecord:
     try:
         envelope = decode_envelope(schedule.fields.get("spec", b""))
         args = msgspec.json.decode(redacted_json(envelope.args, envelope.secret))
-    except (InvalidJob, msgspec.DecodeError):
+    except (InvalidJob, *UNREADABLE):
         args = {}
     return ScheduleRecord(
         name=schedule.name,

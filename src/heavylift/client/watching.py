@@ -11,12 +11,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
-from msgspec import DecodeError
-
 from heavylift.client.inbox import Heard, Mark
 from heavylift.client.jobwatch import JobWatch
 from heavylift.client.plan import Hear, Listen, Plan, Tell, ask_all, or_raise
-from heavylift.errors import Busy, ClientClosed, Unavailable
+from heavylift.errors import UNREADABLE, Busy, ClientClosed, Unavailable
 from heavylift.event import Event, decode
 from heavylift.job import JobRecord
 from heavylift.store.call import Call
@@ -208,5 +206,5 @@ def decoded(message: bytes) -> Event | None:
     """The event, if it is one: newer versions and strangers may say what we do not know."""
     try:
         return decode(message)
-    except DecodeError:
+    except UNREADABLE:
         return None

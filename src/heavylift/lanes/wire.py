@@ -15,7 +15,7 @@ from typing import Any, TypeAlias, get_args
 import msgspec
 
 from heavylift.asking import Answer
-from heavylift.errors import StopReason
+from heavylift.errors import UNREADABLE, StopReason
 from heavylift.job import Progress
 from heavylift.outcome import Outcome
 
@@ -166,7 +166,7 @@ class Frames:
 def _decode(body: bytes) -> Message:
     try:
         return _decoder.decode(body)
-    except msgspec.MsgspecError as wrong:
+    except UNREADABLE as wrong:
         raise Garbled(str(wrong)) from None
 
 
@@ -183,6 +183,6 @@ def outcome_in(message: End) -> Outcome:
     """
     try:
         outcome: Outcome = msgspec.msgpack.decode(message.outcome, type=_OUTCOMES[message.kind])
-    except (KeyError, msgspec.MsgspecError) as wrong:
+    except (KeyError, *UNREADABLE) as wrong:
         raise Garbled(f"an outcome {message.kind}: {wrong}") from None
     return outcome

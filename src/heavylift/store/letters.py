@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from heavylift.errors import UNREADABLE
 from heavylift.job import AttemptRecord
 from heavylift.store.call import Arg, Call
 from heavylift.store.verbs import BATCH_BYTES, Verbs
@@ -138,5 +139,5 @@ def _letter(id: bytes, ended: bytes, *said: bytes) -> Letter:
 def _decoded(raw: bytes, kind: Any) -> Any:
     try:
         return msgspec.json.decode(raw, type=kind) if raw else None
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except UNREADABLE:
         return None  # what cannot be read is left out rather than hide the rest

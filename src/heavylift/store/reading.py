@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from heavylift.errors import UNREADABLE
 from heavylift.job import AttemptRecord, Counters, Envelope, JobRecord, Progress, State
 from heavylift.redaction import redacted_json
 from heavylift.store.call import Call
@@ -137,7 +138,7 @@ def _state(raw: bytes | None) -> State:
 def _number(raw: bytes | None) -> int | None:
     try:
         return int(float(raw)) if raw else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
@@ -163,5 +164,5 @@ def _decoded(raw: Any, kind: Any) -> Any:
         return None
     try:
         return msgspec.json.decode(raw, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except UNREADABLE:
         return None

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from heavylift.errors import UNREADABLE
 from heavylift.job import AttemptRecord
 from heavylift.options import JobRef
 from heavylift.store.call import Call
@@ -131,5 +132,5 @@ def _spent(text: str) -> Spent:
 def _attempt(text: str | None) -> AttemptRecord | None:
     try:
         return msgspec.json.decode(text, type=AttemptRecord) if text else None
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return None

@@ -19,7 +19,7 @@ import msgspec
 import structlog
 
 from heavylift.asking import Answer, Answered, Question, answer
-from heavylift.errors import Busy, HeavyliftError, StoreError, Unavailable
+from heavylift.errors import UNREADABLE, Busy, HeavyliftError, StoreError, Unavailable
 from heavylift.service import Service
 from heavylift.store.jobs import Call, Jobs
 from heavylift.worker.contact import Contact
@@ -84,7 +84,7 @@ class Answering(Service):
         """Have this answered within so many seconds. From any thread; never blocks."""
         try:
             asked = self._decoder.decode(question)
-        except msgspec.MsgspecError as wrong:
+        except UNREADABLE as wrong:
             answered(Answer(trouble=f"the worker does not understand the question: {wrong}"))
             return
         plan = self._answers[type(asked)](self._jobs, asker, asked)

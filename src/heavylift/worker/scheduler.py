@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from heavylift.codec import stamped
-from heavylift.errors import Busy, InvalidJob, StoreError, Unavailable
+from heavylift.errors import UNREADABLE, Busy, InvalidJob, StoreError, Unavailable
 from heavylift.job import new_id
 from heavylift.registry import Registry
 from heavylift.request import Requests
@@ -113,7 +113,7 @@ class Scheduler(Service):
         for schedule in page.schedules:
             try:
                 job = self._turn(schedule, page.now)
-            except (InvalidJob, msgspec.DecodeError, ValueError) as wrong:
+            except (InvalidJob, *UNREADABLE, ValueError) as wrong:
                 self._cannot_read(schedule, wrong)
                 continue
             if isinstance(job, NewJob):
