@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from heavylift import JobSpec, NotDurable, handler
+from heavylift import Client, JobSpec, NotDurable, handler
 from heavylift.errors import InvalidArgument, ServerUnsupported
+from heavylift.settings import Settings
+from heavylift.store.connection import Connection
 from tests.client.conftest import MakeClient
 from tests.servers import Server, redis_binary, valkey_binary
 from tests.waiting import wait_until
@@ -19,8 +23,8 @@ SPEC: JobSpec[Any] = JobSpec("h", {})
 
 @pytest.fixture
 def kept() -> Iterator[Server]:
-    """A Valkey that writes an append-only file."""
-    with Server(valkey_binary(), appendonly=True, config={"appendfsync": "everysec"}) as server:
+    """A Valkey that writes an append-only file, and syncs it."""
+    with Server(valkey_binary(), appendonly=True, config={"appendfsync": "always"}) as server:
         yield server
 
 
@@ -60,16 +64,34 @@ def test_a_repeated_id_is_confirmed_as_well(make_client: MakeClient, kept: Serve
         assert client.pttl("heavylift:{default}:durable") > 0
 
 
-def test_what_was_not_confirmed_in_time_says_so_and_is_there(make_client: MakeClient, kept: Server) -> None:
-    kept.config("appendfsync", "no")  # the disk is never waited for, so nothing is ever confirmed
-    client = make_client(kept.url, command_timeout=1.0)
-    with pytest.raises(NotDurable) as unsure:
+@pytest.mark.parametrize("appendfsync", ["everysec", "no"])
+def test_a_server_that_says_so_before_it_is_on_disk_is_refused(
+    make_client: MakeClient, kept: Server, appendfsync: str
+) -> None:
+    """Valkey answers WAITAOF before it has synced anything, unless it always does; the fault tests show it."""
+    kept.config("appendfsync", appendfsync)
+    client = make_client(kept.url)
+    with pytest.raises(ServerUnsupported, match="appendfsync always"):
         client.enqueue(SPEC, durable="fsync")
-    assert client.job(unsure.value.job.id).state() == "waiting"
-    with pytest.raises(NotDurable) as many:
-        client.enqueue_many([SPEC, JobSpec("h", {}, queue="b")], durable="fsync")
-    assert (len(many.value.jobs), many.value.unsure) == (2, [0, 1])
-    assert [client.job(job.id).state() for job in many.value.jobs] == ["waiting", "waiting"]
+    with pytest.raises(ServerUnsupported, match="appendfsync always"):
+        client.enqueue_many([SPEC, SPEC], durable="fsync")
+    assert client.queues() == []
+
+
+def test_a_server_whose_policy_may_not_be_seen_is_refused(make_client: MakeClient, kept: Server) -> None:
+    kept.command("ACL", "SETUSER", "half", "on", ">pw", "~*", "&*", "+@all", "-config")
+    client = make_client(kept.url.replace("unix://", "unix://half:pw@"))
+    with pytest.raises(ServerUnsupported, match=r"appendfsync always .* cannot be seen"):
+        client.enqueue(SPEC, durable="fsync")
+    assert client.queues() == []
+
+
+def test_the_projects_own_server_is_made_to_sync(tmp_path: Path) -> None:
+    with Client(settings=Settings.load(env={}, root=tmp_path)) as client:
+        assert not client.enqueue(SPEC, durable="fsync").duplicate
+        with closing(Connection(client.place.find(), name="test")) as connection:
+            reply = connection.command("CONFIG", "GET", "appendfsync")
+        assert b"always" in (reply.values() if isinstance(reply, dict) else reply)
 
 
 @pytest.mark.parametrize("level", ["fsync", "replicated"])
@@ -108,6 +130,27 @@ def test_a_replica_that_does_not_answer_makes_it_unsure(make_client: MakeClient,
     finally:
         replica.resume()
     assert client.job(unsure.value.job.id).state() == "waiting"
+
+
+def test_of_many_those_that_are_unsure_are_named(make_client: MakeClient, pair: tuple[Server, Server]) -> None:
+    primary, replica = pair
+    client = make_client(primary.url, command_timeout=1.0)
+    replica.pause()
+    try:
+        with pytest.raises(NotDurable) as many:
+            client.enqueue_many([SPEC, JobSpec("h", {}, queue="b")], durable="replicated")
+    finally:
+        replica.resume()
+    assert (len(many.value.jobs), many.value.unsure) == (2, [0, 1])
+    assert [client.job(job.id).state() for job in many.value.jobs] == ["waiting", "waiting"]
+    wait_until("the replica has caught up", lambda: _is_kept(client), timeout=20)
+
+
+def _is_kept(client: Any) -> bool:
+    try:
+        return bool(client.enqueue(SPEC, durable="replicated"))
+    except NotDurable:
+        return False
 
 
 def test_many_producers_share_one_wait_and_hold_up_nobody_else(make_client: MakeClient, kept: Server) -> None:

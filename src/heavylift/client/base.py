@@ -60,7 +60,9 @@ class Base:
         durable = cast(Durable, settings.durable)
         requests, wait = Requests(settings.max_payload), settings.command_timeout / 2
         self.middleware = middleware
-        self.putting = Producing(self.plans, requests, Linking(self.plans), durable, wait, self._announcer())
+        self.putting = Producing(
+            self.plans, requests, Linking(self.plans), durable, wait, self._announcer(), own_server=self.place.embedded
+        )
         self.flows = Flows(self.plans)
         self.limiting = Limiting(self.plans)
         self.repairing = Repairing(self.plans)

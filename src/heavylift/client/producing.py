@@ -13,13 +13,13 @@ from heavylift.client.announcing import Announcer
 from heavylift.client.linking import Linking
 from heavylift.client.operations import Operations
 from heavylift.client.plan import Plan, ask_all, or_raise
-from heavylift.errors import InvalidArgument, NotAllEnqueued, NotDurable, ServerUnsupported, StoreError
+from heavylift.errors import InvalidArgument, NotAllEnqueued, NotDurable, ServerUnsupported, StoreError, Unavailable
 from heavylift.flow import FlowSpec
 from heavylift.job import JobSpec, new_id
 from heavylift.options import Durable, JobOptions, JobRef, check_options
 from heavylift.request import Announce, Requests, said
 from heavylift.store.call import Call, Confirmed
-from heavylift.store.durable import confirmed, lacking
+from heavylift.store.durable import DEPENDS, confirmed, lacking, policy, syncing
 from heavylift.store.jobs import Enqueued, NewJob, batches
 from heavylift.store.producing import BATCH_BYTES
 
@@ -71,7 +71,10 @@ class Producing:
         durable: Durable,
         wait: float,
         announcer: Announcer | None = None,
+        *,
+        own_server: bool = False,
     ) -> None:
+        self._own_server = own_server
         self._announcer = announcer
         self._operations = operations
         self._linking = linking
@@ -224,10 +227,31 @@ class Producing:
 
     def _check(self, wanted: Iterable[tuple[str, Durable]]) -> Plan[None]:
         """Refuse what the servers of these queues cannot give, before anything is sent."""
-        calls = [lacking(self._operations.jobs.keys(queue), durable) for queue, durable in dict.fromkeys(wanted)]
-        for answer in (yield from ask_all(calls, self._operations.patience)) if calls else ():
-            if (why := or_raise(answer)) is not None:
-                raise ServerUnsupported(why)
+        keys, patience = self._operations.jobs.keys, self._operations.patience
+        asked = list(dict.fromkeys(wanted))
+        if not asked:
+            return
+        answers = yield from ask_all([lacking(keys(queue), durable) for queue, durable in asked], patience)
+        reasons = [or_raise(answer) for answer in answers]
+        if why := next((why for why in reasons if why not in (None, DEPENDS)), None):
+            raise ServerUnsupported(why)
+        doubtful = [keys(queue) for (queue, _), why in zip(asked, reasons, strict=True) if why == DEPENDS]
+        if doubtful:
+            calls = [syncing(of) if self._own_server else policy(of) for of in doubtful]
+            for answer in (yield from ask_all(calls, patience)):
+                _believed(answer)
+
+
+def _believed(always: Any) -> None:
+    """Refuse a server whose word that a job is on disk is not to be believed, or may not be."""
+    if isinstance(always, Unavailable) or always is True:
+        or_raise(always)
+        return
+    why = "" if always is False else f", which cannot be seen ({always})"
+    raise ServerUnsupported(
+        "durable='fsync' needs Redis 8, or appendfsync always on the server: with everysec this one says that a job is "
+        f"on disk before it is{why}"
+    )
 
 
 def _placed(queue: str, answer: list[Enqueued] | Confirmed[list[Enqueued]]) -> list[Placed]:

@@ -2,6 +2,9 @@
 
 WAITAOF and WAIT speak of the writes of their own connection, so they are sent right behind the write, in the same round
 trip (see `exchange`). A repeated enqueue may find its jobs there and write nothing; hence a small write goes before.
+
+With `appendfsync everysec` Valkey, and Redis before 8.0, answer WAITAOF before anything is synced: as soon as the
+write is with the system and the last sync is less than a second ago. There only `always` will do.
 """
 
 from __future__ import annotations
@@ -35,8 +38,15 @@ def _on_replica(reply: Any) -> bool:
     return isinstance(reply, int) and reply >= 1
 
 
+DEPENDS = "appendfsync"
+"""It depends on this whether the server's answer can be believed: ask `policy`."""
+
+ALWAYS = ("CONFIG", "SET", "appendfsync", "always")
+"""Has a server of our own sync what it writes before it answers."""
+
+
 def lacking(keys: Keys, level: Durable) -> Call[str | None]:
-    """Asks the queue's server whether it can give this level; why not, or None if it can."""
+    """Asks the queue's server whether it can give this level; why not, or None if it can, or `DEPENDS`."""
 
     def parse(reply: Any) -> str | None:
         said = dict(line.split(":", 1) for line in reply.decode("utf-8", "replace").splitlines() if ":" in line)
@@ -45,13 +55,30 @@ def lacking(keys: Keys, level: Durable) -> Call[str | None]:
     return Call((keys.meta,), ("INFO", "server", "persistence", "replication"), parse)
 
 
+def policy(keys: Keys) -> Call[bool]:
+    """Asks the queue's server whether it syncs before it answers (`appendfsync always`)."""
+
+    def parse(reply: Any) -> bool:
+        values = reply.values() if isinstance(reply, dict) else reply[1::2]
+        return [bytes(value) for value in values] == [b"always"]
+
+    return Call((keys.meta,), ("CONFIG", "GET", "appendfsync"), parse)
+
+
+def syncing(keys: Keys) -> Call[bool]:
+    """Has the queue's server sync before it answers."""
+    return Call((keys.meta,), ALWAYS, lambda reply: True)
+
+
 def _no_fsync(said: dict[str, str]) -> str | None:
     version = said.get("redis_version", "")
-    if "valkey_version" not in said and tuple(map(int, re.findall(r"\d+", version)[:2])) < (7, 2):
+    number = tuple(map(int, re.findall(r"\d+", version)[:3]))
+    valkey = "valkey_version" in said
+    if not valkey and number < (7, 2):
         return f"durable='fsync' needs Redis 7.2 or Valkey, and this is Redis {version}"
     if said.get("aof_enabled") != "1":
         return "durable='fsync' needs an append-only file: set appendonly yes on the server"
-    return None
+    return None if not valkey and number >= (8,) else DEPENDS
 
 
 def _no_replica(said: dict[str, str]) -> str | None:

@@ -100,7 +100,7 @@ GREETING = ("client|setname", "ping", "select", "script|load")
 
 CLUSTER = ("asking", "cluster|slots")
 
-CONFIRMS = {"fast": (), "fsync": ("set", "info", "waitaof"), "replicated": ("set", "info", "wait")}
+CONFIRMS = {"fast": (), "fsync": ("set", "info", "waitaof", "config|get"), "replicated": ("set", "info", "wait")}
 """What a producer says beside, to know that its jobs are kept."""
 
 _ANY_QUEUE = "*"
