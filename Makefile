@@ -47,8 +47,8 @@ chaos: $(VENV)/test.stamp  ## kill, freeze and cut off at random for MINUTES=1, 
 fuzz: $(VENV)/test.stamp  ## give handlers, codec and pipes damaged input for MINUTES=1 (one round again: ARGS="--seed 7")
 	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(ARGS)
 
-bench: $(VENV)/test.stamp  ## run the benchmarks
-	@$(PYTEST) benchmarks -o addopts="-q --strict-markers" --timeout=0 --benchmark-only $(ARGS)
+bench: $(VENV)/test.stamp  ## run the benchmarks (one file: make bench ARGS=benchmarks/test_noop.py)
+	@$(PYTEST) -o testpaths=benchmarks -o addopts="-q --strict-markers" --timeout=0 --benchmark-only $(ARGS)
 
 bench-peers: $(VENV)/test.stamp  ## measure heavylift beside BullMQ, in turn (needs Node), into benchmarks/results.md
 	@if command -v npm >/dev/null; then cd benchmarks/peers/bullmq && npm install --no-package-lock --no-audit --no-fund --loglevel=error; fi

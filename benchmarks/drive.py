@@ -100,9 +100,9 @@ def work(url: str, queues: list[str], records: Path) -> None:
     from heavylift.worker.worker import Worker
 
     modules = ["benchmarks.handlers_notes", "handlers.images"]
-    settings = Settings.load(redis_url=url)
+    settings = Settings.load(redis_url=url, queues=dict.fromkeys(queues, 1))
     registry = Registry.load(settings.root, modules)
-    worker = Worker(settings, registry, modules=modules, queues=dict.fromkeys(queues, 1))
+    worker = Worker(settings, registry, modules=modules)
     worker.start()
     gc.collect()
     gc.freeze()  # as the command does
