@@ -112,8 +112,12 @@ def test_a_backoff_that_cannot_be_meant_is_refused(values: dict[str, Any], field
     assert refused.value.field == field
 
 
-@pytest.mark.parametrize("after", [-1, float("nan"), float("inf")])
-def test_a_handler_cannot_ask_for_a_retry_at_no_time(after: float) -> None:
+def test_a_retry_may_be_asked_for_with_a_timedelta() -> None:
+    assert Retry(after=timedelta(minutes=5)).after == 300.0
+
+
+@pytest.mark.parametrize("after", [-1, float("nan"), float("inf"), "5", timedelta(seconds=-1)])
+def test_a_handler_cannot_ask_for_a_retry_at_no_time(after: Any) -> None:
     with pytest.raises(InvalidArgument, match="after="):
         Retry(after=after)
 

@@ -20,6 +20,20 @@ def load(root: Path, env: dict[str, str] | None = None, file: str | None = None,
     return Settings.load(env or {}, root=root, **said)
 
 
+# --- what follows from what --------------------------------------------------------------------------------
+
+
+def test_locks_are_renewed_four_times_in_their_life_unless_said_otherwise(tmp_path: Path) -> None:
+    assert Settings().heartbeat == 7.5
+    assert Settings(lock=8).heartbeat == load(tmp_path, {"HEAVYLIFT_LOCK": "8"}).heartbeat == 2.0
+    assert Settings(lock=8, heartbeat=1).heartbeat == 1
+
+
+def test_a_lock_of_the_wrong_type_in_the_file_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="lock='30'"):
+        load(tmp_path, file='lock = "30"')
+
+
 # --- who is heard ----------------------------------------------------------------------------------------
 
 

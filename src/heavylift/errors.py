@@ -10,6 +10,7 @@ So does `Stop`, a `BaseException`, which heavylift raises inside a handler that 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Literal
 
 from msgspec import MsgspecError
@@ -200,7 +201,7 @@ class Retry(Exception):
     """Raised by a handler: try this job again. It counts as an attempt, unless it is `queue_wide`.
 
     Args:
-        after: seconds until the next attempt; the handler's backoff if not given.
+        after: seconds (or a timedelta) until the next attempt; the handler's backoff if not given.
         message: kept with the attempt.
         queue_wide: no job of the queue is started until then: the other side has said "too many requests". It is not
             the job's failure: it goes back to its place, no attempt is used. At most an hour; `resume` ends it.
@@ -209,9 +210,11 @@ class Retry(Exception):
         InvalidArgument: `after` is no time, or is missing for the whole queue.
     """
 
-    def __init__(self, after: float | None = None, message: str = "", *, queue_wide: bool = False) -> None:
-        if after is not None and not 0 <= after < 1e10:
-            raise InvalidArgument("after", after, "give seconds, zero or more")
+    def __init__(self, after: float | timedelta | None = None, message: str = "", *, queue_wide: bool = False) -> None:
+        if isinstance(after, timedelta):
+            after = after.total_seconds()
+        if after is not None and (not isinstance(after, (int, float)) or not 0 <= after < 1e10):
+            raise InvalidArgument("after", after, "give seconds, zero or more, or a timedelta")
         if queue_wide and not after:
             raise InvalidArgument("after", after, "say for how many seconds the queue shall rest")
         super().__init__(message or "the handler asked to be tried again")

@@ -106,7 +106,7 @@ class Registry:
         timeout: float | None = _first(envelope.timeout, handler and handler.options.timeout)
         return timeout
 
-    def grace(self, envelope: Envelope, default: float = 5.0) -> float:
+    def grace(self, envelope: Envelope, default: float) -> float:
         """Seconds between asking an attempt of a job to stop and ending it."""
         handler = self._known.get(envelope.handler)
         grace: float = _first(envelope.grace, handler and handler.options.grace, default)

@@ -39,6 +39,10 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
+UNSAID = -1.0
+"""A time that follows from another setting."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All settings with their defaults. Durations in seconds, sizes in bytes unless the name says otherwise.
@@ -60,11 +64,12 @@ class Settings:
         costs: places of its lane that a job of a queue takes, where that is not one.
         threads: most threads of a numeric library (BLAS, OpenMP) in a slot; 0 leaves that to the library.
         lock: life of a lock. A dead worker's jobs come back within this plus `sweep`.
-        heartbeat: pause between renewals; three may fail before a lock is in danger.
+        heartbeat: pause between renewals; three may fail before a lock is in danger. A quarter of `lock` if not said.
         sweep: pause between the janitor's rounds.
         poll: longest sleep of an idle dispatcher, and so the longest delay if every wake-up is lost.
         deadline: how long a graceful shutdown waits for running attempts.
-        grace: between asking an attempt to stop and killing it, unless its handler says otherwise.
+        grace: between asking an attempt to stop and killing it, unless its handler says otherwise; at shutdown no
+            attempt gets more than this.
         nice: niceness of the cpu lane's processes, so that heartbeats and light jobs go first.
         recycle_jobs: a slot's process is renewed after this many jobs; 0 for never.
         recycle_rss: a slot's process is renewed, while idle, above this resident size; 0 for never.
@@ -93,7 +98,7 @@ class Settings:
     costs: Mapping[str, int] = field(default_factory=dict)
     threads: int = 1
     lock: float = 30.0
-    heartbeat: float = 7.5
+    heartbeat: float = UNSAID
     sweep: float = 5.0
     poll: float = 5.0
     deadline: float = 25.0
@@ -115,6 +120,8 @@ class Settings:
     def __post_init__(self) -> None:
         for f in fields(self):
             _check_type(f.name, str(f.type), getattr(self, f.name))
+        if self.heartbeat == UNSAID:
+            object.__setattr__(self, "heartbeat", self.lock / 4)
         for name, low in _LOWEST.items():
             if not getattr(self, name) >= low:
                 raise InvalidArgument(name, getattr(self, name), f"give {low} or more")
@@ -154,8 +161,6 @@ class Settings:
         if unknown:
             name = min(unknown)
             raise InvalidArgument(name, values[name], "is not a setting; `heavylift settings` lists them")
-        if "lock" in values and "heartbeat" not in values:
-            values["heartbeat"] = values["lock"] / 4
         return cls(**values)
 
 

@@ -71,6 +71,21 @@ def test_quiet_claims_nothing_until_it_is_told_again(project: Project) -> None:
     assert record["event"] == "completed"
 
 
+def test_a_worker_that_ends_is_not_told_to_claim_again(project: Project) -> None:
+    worker = holding(project)
+    worker.signal(signal.SIGTERM)
+    worker.wait_for("ending")
+    worker.signal(signal.SIGUSR1)
+    worker.signal(signal.SIGUSR2)
+    worker.wait_for("Thread heavylift-dispatcher")  # so the one before was heeded too
+    (job,) = project.json("enqueue", "echo", "late")
+    project.touch("job.go")
+    assert worker.wait() == 0
+    assert "claiming again" not in worker.text
+    (record,) = project.json("job", job["id"])
+    assert record["state"] == "waiting"
+
+
 @pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGTTIN])
 def test_stacks_of_all_threads_are_shown(project: Project, number: signal.Signals) -> None:
     worker = project.worker()

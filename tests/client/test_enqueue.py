@@ -9,6 +9,7 @@ import pytest
 
 from heavylift.client import Client
 from heavylift.errors import InvalidArgument, JobNotFound, NotAllEnqueued, PayloadTooLarge, ServerFull, Unavailable
+from heavylift.flow import group
 from heavylift.job import JobSpec, State
 from heavylift.options import JobOptions
 from tests.client.conftest import MakeClient, settings
@@ -117,6 +118,17 @@ def test_a_batch_of_which_a_part_was_refused_says_which(client: Any, any_server:
     assert client.job(told.ids[there]).record().args["n"] == there
     with pytest.raises(JobNotFound):
         client.job(told.ids[max(told.errors)])
+
+
+def test_a_flow_of_which_a_part_was_refused_says_which(client: Any, any_server: Server) -> None:
+    used = int(any_server.command("INFO", "memory")["used_memory"])
+    any_server.config("maxmemory", str(used + 12 * 1024 * 1024))
+    flow = group([JobSpec("resize", {"n": n, "text": "x" * 60_000}) for n in range(400)])
+    with pytest.raises(NotAllEnqueued) as partly:
+        client.enqueue_flow(flow)
+    any_server.config("maxmemory", "0")
+    there = next(n for n in range(400) if partly.value.jobs[n] is not None)
+    assert client.job(partly.value.jobs[there].id).record().args["n"] == there
 
 
 def test_a_job_is_found_by_its_id_in_whatever_queue(client: Any) -> None:

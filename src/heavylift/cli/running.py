@@ -150,9 +150,9 @@ class Run:
         log.warning("not waiting for running jobs: they go back to their place")
         worker.hurry()
 
-    def _quiet(self, worker: Worker, on: bool) -> None:
-        log.info("claiming nothing more" if on else "claiming again")
-        worker.quiet(on)
+    def _quiet(self, worker: Worker) -> None:
+        if worker.quiet(not worker.is_quiet):
+            log.info("claiming nothing more" if worker.is_quiet else "claiming again")
 
     def _code(self, worker: Worker, signals: Signals, ended: bool) -> int:
         completed = worker.sink.outcomes.get("completed", 0)

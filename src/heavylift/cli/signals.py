@@ -38,13 +38,12 @@ class Signals:
         hurried: set by the second INT.
     """
 
-    def __init__(self, *, stop: Callable[[], None], hurry: Callable[[], None], quiet: Callable[[bool], None]) -> None:
-        """The three are called from a thread of this object's."""
+    def __init__(self, *, stop: Callable[[], None], hurry: Callable[[], None], quiet: Callable[[], None]) -> None:
+        """The three are called from a thread of this object's; `quiet` turns it on or off."""
         self.stopping = threading.Event()
         self.hurried = threading.Event()
         self._stop, self._hurry, self._quiet = stop, hurry, quiet
         self._interrupts = 0
-        self._is_quiet = False
 
     def install(self) -> None:
         """Heed signals from now on. Call it from the main thread."""
@@ -68,8 +67,7 @@ class Signals:
                 os.write(1, SHOW_CURSOR)  # a live display has hidden it
             os._exit(AT_ONCE)
         if number in _RESTS:
-            self._is_quiet = not self._is_quiet
-            self._quiet(self._is_quiet)
+            self._quiet()
         elif number in _DUMPS:
             sys.stderr.write(stacks())
             sys.stderr.flush()

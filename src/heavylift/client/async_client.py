@@ -61,13 +61,17 @@ class AsyncClient(Base):
         try:
             placed = await self.shell.run(self.putting.enqueue_many(specs, options))
         except (NotAllEnqueued, NotDurable) as some:
-            some.jobs = [one and self._job(one, spec) for one, spec in zip(some.jobs, specs, strict=True)]
+            self._name_jobs(some, specs)
             raise
         return [self._job(one, spec) for one, spec in zip(placed, specs, strict=True)]
 
     async def enqueue_flow(self, flow: FlowSpec, /, **options: Unpack[EnqueueOptions]) -> AsyncFlow:
         """As `Client.enqueue_flow`."""
-        id, placed = await self.shell.run(self.putting.enqueue_flow(flow, options))
+        try:
+            id, placed = await self.shell.run(self.putting.enqueue_flow(flow, options))
+        except (NotAllEnqueued, NotDurable) as some:
+            self._name_jobs(some, [node.spec for node in flow.nodes])
+            raise
         jobs = [self._job(one, node.spec) for one, node in zip(placed, flow.nodes, strict=True)]
         return AsyncFlow(self.shell, self.flows, id, jobs)
 
@@ -262,6 +266,9 @@ class AsyncClient(Base):
         self, kind: type[BaseException] | None, wrong: BaseException | None, at: TracebackType | None
     ) -> None:
         await self.close()
+
+    def _name_jobs(self, some: NotAllEnqueued | NotDurable, specs: Sequence[JobSpec[Any]]) -> None:
+        some.jobs = [one and self._job(one, spec) for one, spec in zip(some.jobs, specs, strict=True)]
 
     def _job(self, placed: Placed, spec: JobSpec[R]) -> AsyncJob[R]:
         return AsyncJob(self.shell, self.plans, placed.queue, placed.id, placed.duplicate, spec.returns)

@@ -94,7 +94,7 @@ class Client(Base):
         try:
             placed = self.shell.run(self.putting.enqueue_many(specs, options))
         except (NotAllEnqueued, NotDurable) as some:
-            some.jobs = [one and self._job(one, spec) for one, spec in zip(some.jobs, specs, strict=True)]
+            self._name_jobs(some, specs)
             raise
         return [self._job(one, spec) for one, spec in zip(placed, specs, strict=True)]
 
@@ -110,7 +110,11 @@ class Client(Base):
             InvalidArgument: an option will not do, or the arguments of a job. Nothing was sent.
             NotAllEnqueued: some are in and some are not; enqueue it again under the same id.
         """
-        id, placed = self.shell.run(self.putting.enqueue_flow(flow, options))
+        try:
+            id, placed = self.shell.run(self.putting.enqueue_flow(flow, options))
+        except (NotAllEnqueued, NotDurable) as some:
+            self._name_jobs(some, [node.spec for node in flow.nodes])
+            raise
         jobs = [self._job(one, node.spec) for one, node in zip(placed, flow.nodes, strict=True)]
         return Flow(self.shell, self.flows, id, jobs)
 
@@ -474,6 +478,9 @@ class Client(Base):
 
     def __exit__(self, kind: type[BaseException] | None, wrong: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+    def _name_jobs(self, some: NotAllEnqueued | NotDurable, specs: Sequence[JobSpec[Any]]) -> None:
+        some.jobs = [one and self._job(one, spec) for one, spec in zip(some.jobs, specs, strict=True)]
 
     def _job(self, placed: Placed, spec: JobSpec[R]) -> Job[R]:
         return Job(self.shell, self.plans, placed.queue, placed.id, placed.duplicate, spec.returns)

@@ -188,6 +188,7 @@ class Drain:
             self._settler,
             lambda: False,
             attending,
+            settings.grace,
         )
         self._janitor = Janitor(
             self._worker,

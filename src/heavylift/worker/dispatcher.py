@@ -89,6 +89,7 @@ class Dispatcher(Service):
         attending: Attending,
         lock: float,
         poll: float,
+        grace: float,
         changed: Callable[[], None],
         on_crash: Callable[[BaseException], None] | None = None,
     ) -> None:
@@ -118,7 +119,7 @@ class Dispatcher(Service):
         self._unanswered: dict[tuple[Kind, str], _Pending] = {}
         self._pass_on: set[str] = set()
         self._retry_at = 0.0
-        self._starting = Starting(registry, lanes, running, settler, self.stopping.is_set, attending)
+        self._starting = Starting(registry, lanes, running, settler, self.stopping.is_set, attending, grace)
 
     # --- from any thread --------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ class Starting:
 
     Args:
         ending: says whether this worker shuts down; then nothing is started any more.
+        grace: seconds of grace of an attempt whose job and handler say nothing of it.
         attending: tells middleware.
     """
 
@@ -33,6 +34,7 @@ class Starting:
         settler: Settler,
         ending: Callable[[], bool],
         attending: Attending,
+        grace: float,
     ) -> None:
         self._registry = registry
         self._lanes = lanes
@@ -40,6 +42,7 @@ class Starting:
         self._settler = settler
         self._ending = ending
         self._attending = attending
+        self._grace = grace
         self._arrived: list[tuple[ServedQueue, list[Running]]] = []
 
     def __bool__(self) -> bool:
@@ -101,7 +104,7 @@ class Starting:
             spec=job.spec,
             counters=job.counters,
             timeout=self._registry.timeout(envelope),
-            grace=self._registry.grace(envelope),
+            grace=self._registry.grace(envelope, self._grace),
             checkpoint=job.checkpoint,
             memory=handler.memory,
             carrier=None if entry.attempt is None else entry.attempt.carrier,

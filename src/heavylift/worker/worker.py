@@ -50,7 +50,7 @@ from heavylift.worker.janitor import Janitor
 from heavylift.worker.mailbox import Mailbox
 from heavylift.worker.queues import ServedQueues
 from heavylift.worker.relay import Relay
-from heavylift.worker.running import RunningTable
+from heavylift.worker.running import RunningTable, ask_to_stop
 from heavylift.worker.scheduler import Scheduler
 from heavylift.worker.settler import Settler
 from heavylift.worker.sink import WorkerSink
@@ -143,6 +143,7 @@ class Worker:
             attending=self.attending,
             lock=settings.lock,
             poll=settings.poll,
+            grace=settings.grace,
             changed=lambda: self.heartbeat.wake(),
             on_crash=crashed,
         )
@@ -224,17 +225,24 @@ class Worker:
             self.done.set()
         return not any(service.running for service in self._services)
 
-    def quiet(self, on: bool = True) -> None:
-        """Claim nothing more (or again); running attempts go on."""
+    @property
+    def is_quiet(self) -> bool:
+        """It claims nothing more, whoever has said so."""
+        return self.dispatcher.quiet
+
+    def quiet(self, on: bool = True) -> bool:
+        """Claim nothing more (or again); running attempts go on. False if it is to end, and so stays quiet."""
+        if self._leaving() and not on:
+            return False
         self.dispatcher.quiet = on
         self.dispatcher.nudge()
+        return True
 
     def hurry(self) -> None:
         """Do not wait for running attempts any longer: ask all to stop now."""
         self._hurried = True
         for entry in self.running.entries():
-            if entry.lane is not None and not entry.ended:
-                entry.lane.stop_attempt(entry.job.id, entry.job.token, "shutdown")
+            ask_to_stop(entry, "shutdown")
 
     def wait_drained(self, horizon: float = 60.0) -> None:
         """Wait until no job of the served queues is waiting, running or due within `horizon` seconds."""
