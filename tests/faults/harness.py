@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
@@ -28,7 +29,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 class WorkerProcess:
     """`heavylift worker` as a user runs it. `module`: one, or several with spaces between.
 
-    `source`: where its package is; the working tree if not said.
+    `source`: where its package is; the working tree if not said. `extra`: for its environment, beside the settings.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class WorkerProcess:
         *,
         module: str = "tests.faults.jobs",
         source: Path | None = None,
+        extra: Mapping[str, str] | None = None,
         **settings: object,
     ) -> None:
         self.log = folder / f"worker-{os.urandom(3).hex()}.log"
@@ -47,6 +49,7 @@ class WorkerProcess:
             "HEAVYLIFT_REDIS_URL": url,
             "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{source or REPOSITORY / 'src'}",
             "HEAVYLIFT_ROOT": str(folder),
+            **(extra or {}),
         }
         env |= {f"HEAVYLIFT_{name.upper()}": str(value) for name, value in chosen.items()}
         with self.log.open("w") as out:

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from heavylift import Context, handler
+from heavylift import Backoff, Context, handler
 from tests.faults.ledger import note
 
 
@@ -144,6 +144,22 @@ def never_returns(ctx: Context, ledger: str) -> None:
                 pass
         except BaseException:
             continue
+
+
+STORM = Backoff(initial=4.0, jitter=0.5)
+
+
+@handler(queue="light", retries=1, backoff=STORM)
+async def fails(ctx: Context, ledger: str) -> None:
+    note(ledger, ctx, "start")
+    raise ConnectionError("nothing downstream answers")
+
+
+@handler(queue="light", timeout=0.5, retries=0)
+async def idles(ctx: Context, ledger: str) -> None:
+    """Waits for nothing, until it is stopped."""
+    note(ledger, ctx, "start")
+    await asyncio.Event().wait()
 
 
 @handler(queue="light", retries=3, backoff=[0.05])

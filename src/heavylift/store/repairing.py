@@ -37,13 +37,14 @@ class CancelReply:
 class SweepReply:
     """What a sweep did: jobs that expired, ended jobs that were removed, and whether to sweep on at once.
 
-    `flows`: some jobs have to be told how their parents ended, or looked after.
+    `flows`: some jobs have to be told how their parents ended, or looked after. `now`: Redis' time (ms).
     """
 
     expired: int
     removed: int
     more: bool
     flows: bool = False
+    now: int = 0
 
 
 class Repairing(Verbs):
@@ -86,8 +87,8 @@ class Repairing(Verbs):
         """
 
         def parse(reply: Any) -> SweepReply:
-            expired, removed, more, flows = reply
-            return SweepReply(expired, removed, bool(more), bool(flows))
+            expired, removed, more, flows, now = reply
+            return SweepReply(expired, removed, bool(more), bool(flows), now)
 
         return self._script(
             "sweep",

@@ -5,8 +5,8 @@ Each round, for every known queue: locks that expired are taken over, and their 
 that were kept long enough are removed. Every call is bounded; if more is left, the next one follows at once.
 
 After Redis was away, or took no writes, for longer than half a lock, all locks may look expired though their holders
-live: the janitor then takes nothing for one lock period and lets them renew first. A sweep that went through is the
-proof that a queue takes writes; only then are its locks looked at.
+live; and so they may when its clock was set forward. The janitor then takes nothing for one lock period and lets them
+renew first. A sweep that went through is the proof that a queue takes writes; only then are its locks looked at.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from heavylift.outcome import Abandoned
 from heavylift.service import Service
 from heavylift.settings import Settings
 from heavylift.store.jobs import Jobs
-from heavylift.store.repairing import SWEPT_AT_ONCE
+from heavylift.store.repairing import SWEPT_AT_ONCE, SweepReply
 from heavylift.worker.contact import Contact
 from heavylift.worker.handover import HandOver
 from heavylift.worker.running import Running, RunningTable
@@ -70,7 +70,7 @@ class Janitor(Service):
         self._numbers = numbers
         self._unanswered: dict[str, Any] = {}
         self._began = time.monotonic()
-        self._swept: dict[str, float] = {}  # when the last sweep of a queue went through
+        self._swept: dict[str, tuple[float, int]] = {}  # when the last sweep of a queue went through, here and by Redis
         self._hands_off_until: dict[str, float] = {}
 
     def run(self) -> None:
@@ -93,23 +93,26 @@ class Janitor(Service):
             Unavailable: Redis cannot be reached.
         """
         for queue in self._known_queues():
-            more = self._sweep(queue)
-            while more and not self.stopping.is_set():
-                more = self._sweep(queue)
-            if more is None:
+            swept = self._sweep(queue)
+            while swept and swept.more and not self.stopping.is_set():
+                swept = self._sweep(queue)
+            if swept is None:
                 continue
-            self._mind_the_gap(queue)
+            self._mind_the_gap(queue, swept.now)
             while self._take_over(queue) and not self.stopping.is_set():
                 pass
 
-    def _mind_the_gap(self, queue: str) -> None:
-        """Called once a sweep went through, before anything is taken."""
-        now = time.monotonic()
-        gap = now - self._swept.get(queue, self._began) - self._interval
-        self._swept[queue] = now
-        if gap > self._lock / 2:
-            self._hands_off_until[queue] = now + self._lock
-            log.info("could not sweep for a while; leaving expired locks alone", queue=queue, gap_s=round(gap, 3))
+    def _mind_the_gap(self, queue: str, there: int) -> None:
+        """Called once a sweep went through, before anything is taken. `there`: Redis' time then (ms)."""
+        here = time.monotonic()
+        before, before_there = self._swept.get(queue, (self._began, there))
+        self._swept[queue] = here, there
+        away = here - before - self._interval
+        ahead = (there - before_there) / 1000 - (here - before)
+        if max(away, ahead) > self._lock / 2:
+            self._hands_off_until[queue] = here + self._lock
+            why = "could not sweep for a while" if away > ahead else "redis' clock was set forward"
+            log.info(f"{why}; leaving expired locks alone", queue=queue, gap_s=round(max(away, ahead), 3))
 
     def _known_queues(self) -> list[str]:
         (reply,) = self._contact.round_trip([self._jobs.queues()])
@@ -144,8 +147,8 @@ class Janitor(Service):
         log.warning("took over the job of a lost worker", job=job.id, queue=job.queue, worker=job.previous)
         self._settler.put(entry, Abandoned(job.previous or "unknown"))
 
-    def _sweep(self, queue: str) -> bool | None:
-        """Expire and retire some records; True if there may be more, None if it was refused."""
+    def _sweep(self, queue: str) -> SweepReply | None:
+        """Expire and retire some records; None if it was refused."""
         settings = self._settings
         call = self._jobs.sweep(
             queue,
@@ -161,4 +164,5 @@ class Janitor(Service):
             return None
         if reply.flows:
             self._handover.look_after(queue)
-        return bool(reply.more)
+        swept: SweepReply = reply
+        return swept

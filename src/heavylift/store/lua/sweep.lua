@@ -2,24 +2,28 @@
 -- sweep: what is over its time goes. Jobs that did not start in time become dead letters `expired`; ended jobs are
 -- removed once they were kept long enough, or the oldest of them where there are too many; so are notes of idle
 -- workers that never came back. A job of a flow is not removed before its children were told how it ended, nor in its
--- first minute: children may still be on their way. What was set for the queue goes before what the worker says.
+-- first minute: children may still be on their way. What was set for the queue goes before what the worker says. What a
+-- clock that was set back holds up is brought forward.
 --
 -- keys: meta line delayed blocked locks expiring completed failed cancelled purge outbox idle ring held
 -- args: limit:int keep_completed:int keep_failed:int most_completed:int most_failed:int
--- reply: expired, removed, more (0 | 1: there is more to do), flows (0 | 1: `handover` or `tend` has something to do)
--- include: meta unique lines ending flow withdraw recount
+-- reply: expired, removed, more (0 | 1: there is more to do), flows (0 | 1: `handover` or `tend` has something to do),
+--        now
+-- include: meta unique lines ending flow withdraw recount setback
 
 read_meta()
-local own = call('HMGET', meta_key, 'kept:completed', 'kept:failed', 'most:completed', 'most:failed')
+local own = call('HMGET', meta_key, 'kept:completed', 'kept:failed', 'most:completed', 'most:failed', 'swept')
 keep_completed, keep_failed = integer(own[1]) or keep_completed, integer(own[2]) or keep_failed
 most_completed, most_failed = integer(own[3]) or most_completed, integer(own[4]) or most_failed
 if keep_completed ~= purge_time('completed') - now or keep_failed ~= purge_time('failed') - now then
   call('HSET', meta_key, 'keep:completed', keep_completed, 'keep:cancelled', keep_completed, 'keep:failed', keep_failed)
 end
 
+local behind = false
 if here({ gate_key, tat_key, vt_key }) then
   clean(tat_key, now_us)
   recount()
+  behind = note_time(integer(own[5]), { locks_key, outbox_key, blocked_key, gate_key })
 end
 
 local function overflow(state, most, key)
@@ -107,8 +111,8 @@ for _, list in ipairs(leaving) do
 end
 keep_meta()
 
-local more = buried > 0 -- they may be too many now
+local more = behind or buried > 0 -- they may be too many now
 for _, list in ipairs(leaving) do
   more = more or (#list == limit and not kept[list])
 end
-return { buried, removed, more and 1 or 0, (is_due(outbox_key) or is_due(blocked_key)) and 1 or 0 }
+return { buried, removed, more and 1 or 0, (is_due(outbox_key) or is_due(blocked_key)) and 1 or 0, now }
