@@ -10,6 +10,7 @@ import time
 from collections import defaultdict
 
 from heavylift import Client, Context, Reject, Retry, handler
+from heavylift.files import source
 
 gates: dict[str, threading.Event] = defaultdict(threading.Event)
 """Opened by a test to let a handler go on; only for handlers in the test's own process."""
@@ -224,3 +225,12 @@ async def says_on_the_loop(ctx: Context) -> None:
 @handler(queue="heavy", lane="cpu")
 def says_heavily(ctx: Context) -> None:
     ctx.log.info("hello", n=1)
+
+
+def reads(path: str) -> str:
+    with source(path) as file:
+        return file.read().decode()
+
+
+reads_here = handler(queue="light", name="reads_here")(reads)
+reads_there = handler(queue="heavy", lane="cpu", name="reads_there")(reads)

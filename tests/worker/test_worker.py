@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -184,6 +185,23 @@ def test_the_last_progress_is_kept_whatever_was_held_back(start_worker: StartWor
     record = store.ended(store.enqueue(handlers.reports.job(steps=500)))
     assert record.progress is not None
     assert (record.progress.fraction, record.progress.message) == (1.0, "step 500")
+
+
+@pytest.mark.parametrize(("name", "queue"), [("reads_here", "light"), ("reads_there", "heavy")])
+def test_handlers_use_files_in_the_folders_of_the_worker_s_settings_and_nowhere_else(
+    name: str, queue: str, start_worker: StartWorker, store: Store, tmp_path: Path
+) -> None:
+    """However the worker was started: no variable of the environment is needed."""
+    root, allowed, other = (tmp_path / name for name in ("root", "allowed", "other"))
+    for folder in (root, allowed, other):
+        folder.mkdir()
+        (folder / "a.txt").write_text(folder.name)
+    start_worker(queues={queue: 1}, root=root, allowed_roots=(allowed,))
+    jobs = [store.enqueue(JobSpec(name, {"path": str(folder / "a.txt")}, queue)) for folder in (allowed, other, root)]
+    records = [store.ended(job, queue) for job in jobs]
+    assert [record.state for record in records] == [State.COMPLETED, State.FAILED, State.FAILED]
+    assert records[0].result == "allowed"
+    assert all("outside the allowed folders" in record.attempts[0].message for record in records[1:])
 
 
 # --- cancelling ----------------------------------------------------------------------------------------------------

@@ -95,7 +95,7 @@ def worker(
     )
     if middleware:  # clients in handlers, in whichever process, tell it too
         os.environ["HEAVYLIFT_MIDDLEWARE"] = ",".join(middleware)
-    os.environ.update(Roots.of(settings).environment())  # so that handlers, in whichever process, use the same folders
+    os.environ.update(Roots.of(settings).environment())  # clients in handlers go by the same project
     if (watch or reload) and not _can_watch():
         option = "--watch" if watch else "--reload"
         raise InvalidArgument(option, "", "needs the package watchfiles: pip install 'heavylift[watch]'")

@@ -46,11 +46,19 @@ class Roots:
 
     @classmethod
     def current(cls) -> Roots:
-        """The roots of this process: `HEAVYLIFT_ROOT`, `HEAVYLIFT_ALLOWED_ROOTS`, else the project's settings.
+        """The roots of this process: its worker's, else those that the environment and the project's settings name."""
+        return _installed or cls.of(Settings.load())
 
-        A worker sets both variables for the processes of its lanes.
-        """
-        return cls.of(Settings.load())
+    def install(self) -> None:
+        """Have the handlers of this process use these. A worker does so, and so does each process of its cpu lane."""
+        global _installed
+        _installed = self
+
+    def uninstall(self) -> None:
+        """The worker has gone; if another has installed its own meanwhile, those stay."""
+        global _installed
+        if _installed is self:
+            _installed = None
 
     def environment(self) -> dict[str, str]:
         """The variables from which `current` makes the same roots in another process."""
@@ -64,6 +72,9 @@ class Roots:
             if path.is_relative_to(folder):
                 return folder, path.relative_to(folder).parts
         return None
+
+
+_installed: Roots | None = None
 
 
 def parse(reference: str) -> PurePosixPath:

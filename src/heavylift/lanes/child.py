@@ -26,6 +26,7 @@ from heavylift.asking import LATE, Answer, Answered, Awaited
 from heavylift.attempt import Handlers, Prepared, Start, stopped
 from heavylift.errorinfo import error_info
 from heavylift.errors import Stop, StopReason
+from heavylift.files import Roots
 from heavylift.job import Progress
 from heavylift.lanes.capture import Capture, LineBudget
 from heavylift.lanes.childpipe import ChildPipe
@@ -48,6 +49,7 @@ class ChildSettings(msgspec.Struct, frozen=True):
         root, modules, threads: where its handlers are, should the fork server not have them; see `preload`.
         nice: added to its niceness.
         max_result: bytes.
+        allowed_roots: folders that its handlers may use files in; `root` alone if there are none.
         middleware: `module:Name` of each.
     """
 
@@ -56,6 +58,7 @@ class ChildSettings(msgspec.Struct, frozen=True):
     threads: int
     nice: int
     max_result: int
+    allowed_roots: tuple[str, ...] = ()
     middleware: tuple[str, ...] = ()
 
 
@@ -187,6 +190,7 @@ def start(pipe_fd: int, dump_fd: int, settings: bytes) -> None:
     _become_a_group()
     _isolate(said.nice)
     faulthandler.enable(file=dump_fd, all_threads=True)
+    Roots(Path(said.root), tuple(map(Path, said.allowed_roots))).install()
     stopping = Stopping()
     pipe = ChildPipe(pipe_fd, stopping)
     try:

@@ -45,7 +45,13 @@ class CpuLane:
     def __init__(self, settings: Settings, modules: Sequence[str], sink: Sink) -> None:
         root = str(settings.root)
         said = ChildSettings(
-            root, tuple(modules), settings.threads, settings.nice, settings.max_result, settings.middleware
+            root,
+            tuple(modules),
+            settings.threads,
+            settings.nice,
+            settings.max_result,
+            allowed_roots=tuple(map(str, settings.allowed_roots)),
+            middleware=settings.middleware,
         )
         self._size = settings.slots
         self._sink = sink

@@ -25,6 +25,7 @@ import msgspec
 import structlog
 
 from heavylift.errors import Unavailable
+from heavylift.files import Roots
 from heavylift.lanes.cpu import CpuLane
 from heavylift.lanes.io import IoLane
 from heavylift.lanes.lane import Lane, LaneName
@@ -97,6 +98,7 @@ class Worker:
         self.middleware = load(settings.middleware, settings.root) if middleware is None else checked(middleware)
         self.queues = ServedQueues.build(registry.lanes, settings.queues, settings.strict, settings.costs)
         self.done = threading.Event()
+        self._roots = Roots.of(settings)
         self.crashed: BaseException | None = None
         self._locate = locate or (lambda: Target.from_settings(settings))
         self._started_at = time.time()
@@ -201,6 +203,7 @@ class Worker:
             if self._leaving():
                 return
             self._started = True
+            self._roots.install()
             for lane in self.lanes.values():
                 lane.start(self._leaving)
             for service in self._services:
@@ -222,6 +225,7 @@ class Worker:
                 self._stopped = True
                 if self._started:
                     self._shut_down(allowed)
+                    self._roots.uninstall()
             self.done.set()
         return not any(service.running for service in self._services)
 
