@@ -196,7 +196,7 @@ class Common:
         return f"{self.prefix}:once:{digest}"
 
     def worker_channel(self, worker: str) -> str:
-        """channel: to one worker: `wake QUEUE`, `cancel QUEUE ID`, `schedules`, `scale LANE PLACES`, `quiet 0` or `1`."""
+        """channel: to a worker: `wake QUEUE`, `cancel QUEUE ID`, `schedules`, `scale LANE PLACES`, `quiet 0` or `1`."""
         return f"{self.prefix}:worker:{worker}"
 
     def event_pattern(self) -> str:
