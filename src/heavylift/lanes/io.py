@@ -180,12 +180,8 @@ class IoLane:
         run.plan()
 
     def _stop(self, run: Run, reason: StopReason) -> None:
-        if run.reason is not None:
+        if not run.stop(reason):
             return
-        run.reason = reason
-        run.end_at = time.monotonic() + run.prepared.start.grace
-        run.time_out_at = inf
-        run.plan()
         if run.prepared.handler.is_async:
             self._loop.call_soon_threadsafe(self._cancel, run)
         else:

@@ -11,9 +11,12 @@ cases `Sink.freed` is called when the place is back.
 **Stopping an attempt** takes two steps in every lane. First it is asked: `Stop` is raised in a plain handler, an
 async one is cancelled, and the handler may clean up. If it has not ended after its `grace`, it is ended for it: a
 process is killed together with its group; a thread cannot be killed, so its attempt is settled without it. A
-timeout is such a stop that the lane asks for by itself. The first reason given stays. A stop for an attempt that has
-ended already, or whose token is another, does nothing. A handler that swallows the stop and returns in time has
-completed.
+timeout is such a stop that the lane asks for by itself. A stop for an attempt that has ended already, or whose token is
+another, does nothing. A handler that swallows the stop and returns in time has completed.
+
+**Of several reasons the first stays**, whoever gives them and from whichever thread: its grace runs on, its outcome is
+what the attempt comes to, and the handler is disturbed once. Only the lane keeps it (`stop` of its attempts); the
+worker asks as often as it likes.
 
 | reason | outcome |
 |---|---|

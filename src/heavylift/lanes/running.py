@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -21,6 +22,9 @@ from heavylift.lanes.lane import Sink
 from heavylift.outcome import Outcome
 
 log = structlog.get_logger("heavylift.job")
+
+_reasons = threading.Lock()
+"""Held while a reason is set. One for all runs: stops are rare, and a lock for each would cost every run."""
 
 
 class Place(Protocol):
@@ -156,6 +160,17 @@ class Run:
     def stopping(self) -> StopReason | None:
         """Why it was asked to stop, if it was."""
         return self.reason
+
+    def stop(self, reason: StopReason) -> bool:
+        """Its grace runs from here. False if it was asked to stop before: the first reason stays. From any thread."""
+        with _reasons:
+            if self.reason is not None:
+                return False
+            self.reason = reason
+        self.time_out_at = inf
+        self.end_at = time.monotonic() + self.prepared.start.grace
+        self.plan()
+        return True
 
     # --- deadlines --------------------------------------------------------------------------------------------
 

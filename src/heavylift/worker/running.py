@@ -29,7 +29,6 @@ class Running(msgspec.Struct, eq=False):
         started_at: wall clock, ms since 1970, for the record.
         begun: the handler has started.
         ended: its outcome is known and the settlement is on its way.
-        stopping: why it was asked to stop, if it was.
         lost: its lock is another's.
         finish_alone: its handler may finish although contact to Redis is lost.
         progress: what it last said of how far it is; for whoever shows this worker at work.
@@ -44,7 +43,6 @@ class Running(msgspec.Struct, eq=False):
     started_at: int
     begun: bool = False
     ended: bool = False
-    stopping: StopReason | None = None
     lost: bool = False
     finish_alone: bool = False
     progress: Progress | None = None
@@ -93,12 +91,11 @@ class RunningTable:
 
 
 def ask_to_stop(entry: Running, reason: StopReason) -> None:
-    """Stop one attempt, once. The first reason stays, here and in the lanes, for it decides what the stop means.
+    """Have its lane stop this attempt. Ask again as long as there is reason to: a lane that has not got it yet does not
+    remember, and one that was told before keeps the first reason (see `lanes.lane`).
 
     An attempt that loses its lock while it is being stopped needs no other rule: what it comes to carries a stale token
     and changes nothing.
     """
-    if entry.ended or entry.lane is None or entry.stopping is not None:
-        return
-    entry.stopping = reason
-    entry.lane.stop_attempt(entry.job.id, entry.job.token, reason)
+    if entry.lane is not None and not entry.ended:
+        entry.lane.stop_attempt(entry.job.id, entry.job.token, reason)

@@ -102,6 +102,20 @@ def swallow(ctx: Context) -> str:
         return "finished anyway"
 
 
+def tally(ctx: Context, until: str) -> None:
+    """Count the stops, until there was one and a file is there; say how many it were, and for which reason."""
+    stops = 0
+    while True:
+        try:
+            ctx.progress(message="waiting")
+            while not (stops and Path(until).exists()):
+                time.sleep(0.002)
+            break
+        except Stop:
+            stops += 1
+    raise Reject(f"{stops} stops: {ctx._reporter.stopping()}")
+
+
 def storm(ctx: Context, count: int) -> None:
     """Report far too much."""
     for done in range(count):
@@ -213,6 +227,17 @@ async def aswallow(ctx: Context) -> str:
     return "finished anyway"
 
 
+async def atally(ctx: Context, until: str) -> None:
+    stops = 0
+    ctx.progress(message="waiting")
+    while not (stops and Path(until).exists()):
+        try:
+            await asyncio.sleep(0.002)
+        except asyncio.CancelledError:
+            stops += 1
+    raise Reject(f"{stops} stops: {ctx._reporter.stopping()}")
+
+
 async def astorm(ctx: Context, count: int) -> None:
     storm(ctx, count)
 
@@ -232,6 +257,6 @@ async def achat(ctx: Context, count: int) -> None:
     chat(ctx, count)
 
 
-PLAIN = (echo, throw, give, wait, deaf, swallow, storm, two_reports, save, chat, inquire, insist)
-ASYNC = (aecho, athrow, agive, await_, adeaf, aswallow, astorm, atwo_reports, asave, achat, ainquire, ainsist,
+PLAIN = (echo, throw, give, wait, deaf, swallow, tally, storm, two_reports, save, chat, inquire, insist)
+ASYNC = (aecho, athrow, agive, await_, adeaf, aswallow, atally, astorm, atwo_reports, asave, achat, ainquire, ainsist,
          aask_in_the_loop)  # fmt: skip
