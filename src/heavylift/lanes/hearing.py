@@ -31,7 +31,6 @@ from heavylift.lanes.wire import (
 )
 from heavylift.outcome import Outcome
 
-log = structlog.get_logger("heavylift")
 job_log = structlog.get_logger("heavylift.job")
 
 MUTE = 0.5
@@ -68,25 +67,21 @@ class Hearing:
         if slot.outgoing:
             slot.outgoing.flush()
             self._loop.await_room(slot.pipe, bool(slot.outgoing))
-        try:
-            over = self.read(slot)
-        except Garbled as wrong:
-            log.error("a slot's pipe is garbled", pid=slot.pid, why=str(wrong))
-            over = True
+        over = self.read(slot)
         if over and not slot.dead and slot.mute_until == inf:
             slot.mute_until = time.monotonic() + MUTE
             slot.outgoing.clear()
             self._loop.forget(slot.pipe)
 
     def read(self, slot: Slot, limit: float = READ_AT_ONCE) -> bool:
-        """Hear what it has said, up to so many bytes; whether it can say no more.
-
-        Raises:
-            Garbled: something else has written to the pipe.
-        """
+        """Hear what it has said, up to so many bytes; whether it can say no more."""
         messages, over = slot.read(limit)
-        for message in messages:
-            self._heard(slot, message)
+        try:
+            for message in messages:
+                self._heard(slot, message)
+        except Garbled as wrong:  # a frame, and no outcome in it
+            slot.garbled(wrong)
+            return True
         return over
 
     def ask_to_stop(self, call: Call[Slot], reason: StopReason) -> None:

@@ -34,7 +34,7 @@ from heavylift.lanes.memorywatch import MemoryWatch
 from heavylift.lanes.recycling import Recycling
 from heavylift.lanes.slot import Slot
 from heavylift.lanes.stuck import Stuck
-from heavylift.lanes.wire import Garbled, Hello
+from heavylift.lanes.wire import Hello
 from heavylift.outcome import Outcome
 
 log = structlog.get_logger("heavylift")
@@ -210,8 +210,7 @@ class Keeper:
             return
         slot.autopsy()
         if slot.mute_until == inf:
-            with contextlib.suppress(Garbled):
-                self._hearing.read(slot, inf)  # all that it said before it died
+            self._hearing.read(slot, inf)  # all that it said before it died
         early = slot.call is None and slot.jobs == 0 and time.monotonic() - slot.born < EARLY
         self.counts["died"] += 1
         if (early or not slot.up) and not self._closing:
@@ -298,7 +297,7 @@ class Keeper:
                     call.begin_by = call.end_at = inf
                 if slot.mute_until <= now:
                     slot.mute_until = now + TICK
-                    slot.detail = "its pipe to the worker was closed, or written to by something else"
+                    slot.detail = slot.detail or "its pipe to the worker was closed"
             elif call is None and slot.up and now - slot.rss_seen >= TICK:
                 self._recycle_idle(slot)
 

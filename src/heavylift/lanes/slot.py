@@ -20,6 +20,7 @@ from multiprocessing.connection import wait
 from typing import cast
 
 import psutil
+import structlog
 
 from heavylift.errorinfo import cut
 from heavylift.errors import StopReason
@@ -27,7 +28,9 @@ from heavylift.lanes import child
 from heavylift.lanes.call import BEGIN_WITHIN, Call
 from heavylift.lanes.forkserver import LOST, ForkServer, Passed, SlotContext, SlotProcess
 from heavylift.lanes.outgoing import Outgoing
-from heavylift.lanes.wire import Frames, Message, StopAsked
+from heavylift.lanes.wire import Frames, Garbled, Message, StopAsked
+
+log = structlog.get_logger("heavylift")
 
 DUMP_LIMIT = 8 * 1024
 """Bytes kept of the dump of a native crash."""
@@ -126,8 +129,7 @@ class Slot:
     def read(self, limit: float = READ_AT_ONCE) -> tuple[list[Message], bool]:
         """What the process has said, as far as it is there, and whether it can say no more.
 
-        Raises:
-            Garbled: something else has written to the pipe.
+        What was whole before something else wrote to the pipe has been said; after that it can say no more.
         """
         messages: list[Message] = []
         size = 0
@@ -141,8 +143,17 @@ class Slot:
             if not data:
                 return messages, True
             size += len(data)
-            messages.extend(self._frames.feed(data))
+            try:
+                messages += self._frames.feed(data)  # keeps those that came before one that raises
+            except Garbled as wrong:
+                self.garbled(wrong)
+                return messages, True
         return messages, False
+
+    def garbled(self, wrong: Garbled) -> None:
+        """It has said what nobody can read. It will be ended for that, and this is why."""
+        self.detail = self.detail or f"its pipe to the worker was written to by something else: {wrong}"
+        log.error("a slot's pipe is garbled", pid=self.pid, why=str(wrong))
 
     # --- the process ------------------------------------------------------------------------------------------
 

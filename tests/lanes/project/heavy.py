@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import behaviours
+import msgspec
 
 from heavylift.context import Context
 from heavylift.handler import handler
@@ -84,6 +85,16 @@ def family(mark: str) -> None:
 def closes_everything() -> None:
     """Close every descriptor, as careless code does before it becomes a daemon."""
     os.closerange(3, 256)
+    time.sleep(60)
+
+
+@handler(lane="cpu")
+def garbles(data: str, mark: str) -> None:
+    """Write these bytes (hex) into the pipe to the worker, among the frames; {call} is the call's number."""
+    child = sys.modules["heavylift.lanes.child"]._child
+    number = msgspec.msgpack.encode(child._reporter._call).hex()
+    child._pipe._socket.sendall(bytes.fromhex(data.replace("{call}", number)))
+    Path(mark).touch()
     time.sleep(60)
 
 
