@@ -40,12 +40,16 @@ class ForkServer:
     def __init__(self, orders: str) -> None:
         self._orders = orders
         self._guard = threading.Lock()
+        self._over = False
+        self._forked: int | None = None  # the server that has done so, by its process id
         self._server: Any = forkserver.ForkServer()
         self._server.set_forkserver_preload(["heavylift.lanes.preload"])
 
     def connect(self, fds: list[int]) -> tuple[int, int]:
-        """Fork a process; see `multiprocessing.forkserver`. Blocks while the server starts."""
+        """Fork a process; see `multiprocessing.forkserver`. It comes when the server has loaded what it is to load."""
         with self._guard, self._environment():
+            if self._over:
+                raise RuntimeError("no more processes are started")
             try:
                 self._server.ensure_running()
             except ChildProcessError:  # it has died, and somebody else has taken note of it
@@ -53,6 +57,17 @@ class ForkServer:
                 self._server.ensure_running()
         status, data = self._server.connect_to_new_process(fds)
         return status, data
+
+    def forked(self) -> None:
+        """The server has brought a process forth: it has loaded what it is to load."""
+        self._forked = self.pid
+
+    def give_up(self) -> None:
+        """Start no more processes. A server that still loads, which may take minutes, is ended: nobody needs it now."""
+        with self._guard:
+            self._over = True
+            if self._forked != self.pid:
+                self.kill()
 
     @property
     def pid(self) -> int | None:
@@ -151,6 +166,7 @@ class SlotPopen(popen_forkserver.Popen):
         with open(write_end, "wb") as stream:
             stream.write(pickled.getbuffer())
         self.pid = forkserver.read_signed(self.sentinel)
+        self._server.forked()
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
         """The exit code, or None. The executor's thread and the lane's both ask; the code can be read only once.

@@ -76,14 +76,15 @@ class Launcher:
         self._errands.start()
 
     def closing(self) -> None:
-        """Start nothing more."""
+        """Start nothing more, and wait for nothing that takes long."""
         self._closing = True
+        self._server.give_up()
 
     def close(self, patience: float) -> None:
         """Wait for what is being started, and end the thread."""
-        self._closing = True
+        self.closing()
         if not self._errands.close(patience):
-            self._server.kill()  # a start hangs, most likely in an import
+            self._server.kill()  # a start hangs
             self._errands.close(patience)
 
     # --- in the keeper's thread -------------------------------------------------------------------------------
@@ -157,6 +158,8 @@ class Launcher:
         try:
             slot = Slot.launch(index, self._server, self._settings)
         except Exception:
+            if self._closing:
+                return  # given up, and no failure
             self._post(partial(self._not_launched, batch, traceback.format_exc()))
         else:
             slot.batch = batch
