@@ -6,16 +6,13 @@ It takes the freezer of the first version of control groups, and the right to ma
 from __future__ import annotations
 
 import contextlib
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-import pytest
 
+from tests.faults.groups import control_group, enter
 from tests.waiting import wait_until
-
-HOME = Path("/sys/fs/cgroup/freezer")
 
 
 class Freezer:
@@ -26,8 +23,7 @@ class Freezer:
 
     def freeze(self, *pids: int) -> None:
         """Have these stand still; returns when they do."""
-        for pid in pids:
-            (self._group / "cgroup.procs").write_text(str(pid))
+        enter(self._group, *pids)
         (self._group / "freezer.state").write_text("FROZEN")
         wait_until("they stand still", lambda: (self._group / "freezer.state").read_text().strip() == "FROZEN")
         assert all(psutil.Process(pid).status() == psutil.STATUS_DISK_SLEEP for pid in pids)
@@ -40,20 +36,9 @@ class Freezer:
 @contextlib.contextmanager
 def freezer() -> Iterator[Freezer]:
     """One that is thawed and gone at the end. Skips the test where there cannot be one."""
-    group = HOME / f"heavylift-test-{secrets.token_hex(4)}"
-    if not (HOME / "cgroup.procs").exists():
-        pytest.skip("the freezer of control groups (v1) is not mounted here")
-    try:
-        group.mkdir()
-    except OSError as refused:
-        pytest.skip(f"no control group can be made here: {refused}")
-    made = Freezer(group)
-    try:
-        yield made
-    finally:
-        made.thaw()
-        for pid in (group / "cgroup.procs").read_text().split():
-            with contextlib.suppress(OSError):  # it has just ended
-                (HOME / "cgroup.procs").write_text(pid)
-        wait_until("nobody is left in the group", lambda: not (group / "cgroup.procs").read_text(), timeout=30)
-        group.rmdir()
+    with control_group("freezer") as group:
+        made = Freezer(group)
+        try:
+            yield made
+        finally:
+            made.thaw()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import signal
 import sys
@@ -118,10 +117,14 @@ def leaves(ctx: Context, ledger: str, how: str) -> Any:
         sys.exit(3)
     if how == "keyboard":
         raise KeyboardInterrupt
-    if how == "segfault":
-        ctypes.string_at(0)
+    if how == "generator exit":
+        raise GeneratorExit
     if how == "odd exception":
         raise OddError(1, 2, 3)
+    if how == "ring of exceptions":
+        first, second = ValueError("first"), ValueError("second")
+        first.__cause__, second.__cause__ = second, first
+        raise first
     return lambda: None  # not to be stored as JSON, nor to be pickled
 
 
