@@ -12,13 +12,13 @@ from heavylift.client.inbox import LoopInbox
 from heavylift.client.listener import Listener
 from heavylift.client.plan import Ask, Hear, Listen, Pause, Plan, Running, Step, Tell
 from heavylift.client.session import CONNECTION, LISTENER
+from heavylift.client.sharing import AsyncSharing
 from heavylift.errors import ClientClosed, HeavyliftError, Unavailable
 from heavylift.event import Event
 from heavylift.locate import Place
 from heavylift.store.async_connection import AsyncConnection
 from heavylift.store.call import Call
 from heavylift.store.channel import Channel
-from heavylift.store.sharing import AsyncSharing
 
 T = TypeVar("T")
 

@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 from heavylift.client.inbox import ThreadInbox
 from heavylift.client.listener import Listener
 from heavylift.client.plan import Ask, Hear, Listen, Pause, Plan, Running, Step, Tell
+from heavylift.client.sharing import Sharing
 from heavylift.errors import ClientClosed, HeavyliftError, Unavailable
 from heavylift.event import Event
 from heavylift.locate import Place
 from heavylift.store.call import Call
 from heavylift.store.channel import Channel
 from heavylift.store.connection import Connection
-from heavylift.store.sharing import Sharing
 
 T = TypeVar("T")
 

@@ -74,7 +74,7 @@ class Sharing:
         slips = _take(self._gathered)
         results: list[Any] = []
         try:
-            results = _again_if_lost(self.connection, [call for slip in slips for call in slip.calls])
+            results = self._results([call for slip in slips for call in slip.calls])
         except BaseException as error:
             lost = error if isinstance(error, StoreError) else Unavailable(f"the round trip was broken off: {error!r}")
             results = [lost] * sum(len(slip.calls) for slip in slips)
@@ -83,14 +83,23 @@ class Sharing:
         finally:
             _hand_out(slips, results)
 
+    def _results(self, calls: list[Call[Any]]) -> list[Any]:
+        try:
+            return self.connection.round_trip(calls)
+        except Unavailable as lost:
+            again = _again(calls)
+            return _with_lost(calls, self.connection.round_trip(again) if again else (), lost)
 
-def _again_if_lost(connection: Connection, calls: list[Call[Any]]) -> list[Any]:
-    try:
-        return connection.round_trip(calls)
-    except Unavailable as lost:
-        again = [call for call in calls if call.repeatable]
-        answers = iter(connection.round_trip(again) if again else ())
-        return [next(answers) if call.repeatable else lost for call in calls]
+
+def _again(calls: Sequence[Call[Any]]) -> list[Call[Any]]:
+    """The calls to be sent again once the connection was lost over them."""
+    return [call for call in calls if call.repeatable]
+
+
+def _with_lost(calls: Sequence[Call[Any]], answers: Sequence[Any], lost: Unavailable) -> list[Any]:
+    """The answers to all calls: those to the ones sent `_again`, and the loss."""
+    rest = iter(answers)
+    return [next(rest) if call.repeatable else lost for call in calls]
 
 
 def _take(gathered: list[_Slip]) -> list[_Slip]:
@@ -158,9 +167,8 @@ class AsyncSharing:
             try:
                 return await self.connection.round_trip(calls)
             except Unavailable as lost:
-                again = [call for call in calls if call.repeatable]
-                answers = iter(await self.connection.round_trip(again) if again else ())
-                return [next(answers) if call.repeatable else lost for call in calls]
+                again = _again(calls)
+                return _with_lost(calls, await self.connection.round_trip(again) if again else (), lost)
         except StoreError as lost:
             return [lost] * len(calls)
         except Exception as broken:  # a defect of ours: nobody may wait for ever because of it

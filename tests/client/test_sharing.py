@@ -14,7 +14,7 @@ from heavylift.store.async_connection import AsyncConnection
 from heavylift.store.call import Call
 from heavylift.store.connection import Connection, Target
 from heavylift.store.jobs import Jobs, NewJob
-from heavylift.store.sharing import AsyncSharing, Sharing
+from heavylift.client.sharing import AsyncSharing, Sharing
 from tests.servers import Server
 from tests.waiting import wait_until
 
