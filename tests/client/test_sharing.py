@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import sys
 import threading
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from heavylift.errors import StoreError, Unavailable
+from heavylift import AsyncClient, JobSpec
+from heavylift.client import sharing as module
+from heavylift.client.sharing import AsyncSharing, Sharing
+from heavylift.errors import Stop, StoreError, Unavailable
 from heavylift.store.async_connection import AsyncConnection
 from heavylift.store.call import Call
 from heavylift.store.connection import Connection, Target
 from heavylift.store.jobs import Jobs, NewJob
-from heavylift.client.sharing import AsyncSharing, Sharing
 from tests.servers import Server
 from tests.waiting import wait_until
 
@@ -52,7 +56,7 @@ def test_threads_that_come_during_a_round_trip_share_the_next(server: Server) ->
     assert held.begun.wait(5)
     for thread in threads[1:]:
         thread.start()
-    wait_until("19 callers have gathered", lambda: len(sharing._gathered) == 19)
+    wait_until("19 more callers have gathered", lambda: len(sharing._gathered) == 20)
     held.go.set()
     for thread in threads:
         thread.join(5)
@@ -86,6 +90,75 @@ def test_a_server_that_is_gone_is_said_to_be(server: Server) -> None:
     sharing = Sharing(Connection(Target.from_url("redis://127.0.0.1:1"), name="test"))
     with pytest.raises(Unavailable):
         sharing.ask(enqueue("j1"))
+
+
+class Struck:
+    """Stops the first thread that comes so far in `sharing.py`, as a lane stops a handler: between two lines of it.
+
+    Not where a `with` ends: there the interpreter gives a stop no chance before the lock is given back.
+    """
+
+    lines = inspect.getsource(module).splitlines()
+
+    def __init__(self, so_far: int) -> None:
+        self.done = False
+        self._left: dict[int, int] = {}
+        self._so_far = so_far
+
+    def trace(self, frame: Any, event: str, arg: Any) -> Any:
+        if frame.f_code.co_filename != module.__file__ or "with self._wire" in self.lines[frame.f_lineno - 1]:
+            return self.trace
+        left = self._left[threading.get_ident()] = self._left.get(threading.get_ident(), self._so_far) - 1
+        if left == 0 and not self.done and event != "exception":
+            self.done = True
+            raise Stop("timeout")
+        return self.trace
+
+
+def incr(key: str) -> Call[int]:
+    """What may not be said twice."""
+    return Call((key,), ("INCR", key), int, repeatable=False)
+
+
+def test_a_stop_that_strikes_a_thread_anywhere_leaves_no_other_waiting_and_no_call_run_twice(server: Server) -> None:
+    sharing = Sharing(Connection(Target.from_url(server.url), name="test"))
+    said: dict[str, Any] = {}
+
+    def ask(who: str, struck: Struck) -> None:
+        sys.settrace(struck.trace)
+        try:
+            said[who] = sharing.round_trip([incr(who)])[0]
+        except Stop as stop:
+            said[who] = stop
+        finally:
+            sys.settrace(None)
+
+    def play(so_far: int) -> bool:
+        """Two callers that share a round trip, one of them stopped so far into it; False if that is past its end."""
+        struck, both = Struck(so_far), [f"{so_far}a", f"{so_far}b"]
+        threads = [threading.Thread(target=ask, args=(who, struck), daemon=True) for who in both]
+        with sharing._wire:  # until both have gathered, or one is struck before
+            for thread in threads:
+                thread.start()
+            wait_until("both wait", lambda: struck.done or len(sharing._gathered) == 2)
+        for thread in threads:
+            thread.join(10)
+        assert not any(thread.is_alive() for thread in threads), f"somebody waits for ever: struck at {so_far}"
+        stopped = [who for who in both if isinstance(said[who], Stop)]
+        assert len(stopped) == struck.done
+        for who in set(both) - set(stopped):
+            assert said[who] == 1 or isinstance(said[who], Unavailable)
+        assert all(int(server.command("GETDEL", who) or 0) <= 1 for who in both)
+        assert sharing.ask(incr("after")) == so_far
+        assert not sharing._gathered
+        return struck.done
+
+    so_far = 1
+    while play(so_far):
+        so_far += 1
+    assert so_far > 50
+    sharing.close()
+    server.command("DEL", "after")
 
 
 def test_coroutines_of_one_turn_share_a_round_trip_and_each_gets_its_own_answer(server: Server) -> None:
@@ -127,3 +200,77 @@ def test_an_async_connection_that_was_cut_is_made_anew(server: Server) -> None:
         await sharing.close()
 
     asyncio.run(run())
+
+
+def test_whoever_waits_as_the_sender_is_cancelled_gets_an_answer(server: Server) -> None:
+    """What was under way may have run, so it is said to be unsure. What was not is sent by another."""
+
+    async def run() -> None:
+        sharing = AsyncSharing(AsyncConnection(Target.from_url(server.url), name="test"))
+        await sharing.ask(enqueue("j0"))
+        server.pause()
+        under_way = asyncio.create_task(sharing.ask(enqueue("j1")))
+        await wait_in_loop(lambda: sharing._sender and not sharing._sender.done() and not sharing._gathered)
+        gathered = asyncio.create_task(sharing.ask(enqueue("j2")))
+        await wait_in_loop(lambda: sharing._gathered)
+        assert sharing._sender is not None
+        sharing._sender.cancel()
+        late = asyncio.create_task(sharing.ask(enqueue("j3")))
+        server.resume()
+        async with asyncio.timeout(30):
+            with pytest.raises(Unavailable):
+                await under_way
+            assert [(await gathered)[0].id, (await late)[0].id] == ["j2", "j3"]
+            await sharing.close()
+
+    asyncio.run(run())
+
+
+def test_a_sender_that_is_cancelled_before_it_began_leaves_nobody_waiting(server: Server) -> None:
+    async def run() -> None:
+        sharing = AsyncSharing(AsyncConnection(Target.from_url(server.url), name="test"))
+        asked = asyncio.create_task(sharing.ask(enqueue("j1")))
+        while sharing._sender is None:
+            await asyncio.sleep(0)
+        sharing._sender.cancel()
+        async with asyncio.timeout(30):
+            assert (await asked)[0].id == "j1"
+            await sharing.close()
+
+    asyncio.run(run())
+
+
+def test_who_enqueues_once_more_as_the_loop_ends_is_served(server: Server) -> None:
+    """`asyncio.run` cancels every task at once, the one that sends among them, and waits for them all."""
+    goodbye: list[str] = []
+
+    async def polite(client: AsyncClient) -> None:
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            goodbye.append((await client.enqueue(JobSpec("goodbye", {}, queue="q"))).id)
+            await client.close()
+
+    async def main() -> None:
+        client = AsyncClient(server.url)
+        await client.enqueue(JobSpec("first", {}, queue="q"))
+        tasks.append(asyncio.create_task(polite(client)))
+        await asyncio.sleep(0)
+        server.pause()
+        tasks.append(asyncio.create_task(client.enqueue(JobSpec("busy", {}, queue="q"))))
+        await wait_in_loop(lambda: len(asyncio.all_tasks()) == 4)
+        asyncio.get_running_loop().call_later(0.2, server.resume)  # in the middle of the farewell
+
+    tasks: list[asyncio.Task[Any]] = []
+    loop = threading.Thread(target=lambda: asyncio.run(main()), daemon=True)
+    loop.start()
+    loop.join(30)
+    assert not loop.is_alive(), "it hangs"
+    assert len(goodbye) == 1
+
+
+async def wait_in_loop(condition: Any) -> None:
+    """Let the loop turn until the condition holds."""
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.001)

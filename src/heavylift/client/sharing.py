@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from heavylift.errors import StoreError, Unavailable
@@ -28,23 +29,33 @@ MOST = 200
 
 
 class _Slip:
-    """One caller's calls and, once `done`, their results."""
+    """One caller's calls and, once `done`, their results. `sent`: they may have run."""
 
-    __slots__ = ("calls", "done", "results")
+    __slots__ = ("calls", "done", "results", "sent")
 
     def __init__(self, calls: Sequence[Call[Any]]) -> None:
         self.calls = calls
         self.results: list[Any] = []
+        self.sent = False
         self.done = False
+
+    def give(self, results: list[Any]) -> None:
+        """Here they are."""
+        self.results = results
+        self.done = True
 
 
 class Sharing:
-    """A `Connection` for any number of threads."""
+    """A `Connection` for any number of threads.
+
+    A thread may be stopped anywhere (`Stop` in a handler that uses the client): a slip stays gathered until it is
+    done, so that the next to find the connection free sees what was left.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._wire = threading.Lock()
-        self._gathered: list[_Slip] = []
+        self._gathered: deque[_Slip] = deque()
 
     def ask(self, call: Call[T]) -> T:
         """One call; its answer.
@@ -58,11 +69,14 @@ class Sharing:
     def round_trip(self, calls: Sequence[Call[Any]]) -> list[Any]:
         """Several calls; their answers in order, `StoreError`s (also `Unavailable`) in their places."""
         slip = _Slip(calls)
-        self._gathered.append(slip)
-        while not slip.done:
-            with self._wire:
-                if not slip.done:
-                    self._send()
+        try:
+            self._gathered.append(slip)
+            while not slip.done:
+                with self._wire:
+                    if not slip.done:
+                        self._send()
+        finally:
+            slip.done = True  # whoever is stopped asks no more
         return slip.results
 
     def close(self) -> None:
@@ -71,24 +85,134 @@ class Sharing:
             self.connection.close()
 
     def _send(self) -> None:
-        slips = _take(self._gathered)
-        results: list[Any] = []
-        try:
-            results = self._results([call for slip in slips for call in slip.calls])
-        except BaseException as error:
-            lost = error if isinstance(error, StoreError) else Unavailable(f"the round trip was broken off: {error!r}")
-            results = [lost] * sum(len(slip.calls) for slip in slips)
-            if not isinstance(error, StoreError):
-                raise
-        finally:
-            _hand_out(slips, results)
+        """Send what has gathered, up to `MOST` calls, and hand out the answers."""
+        waiting = [slip for slip in list(self._gathered) if not slip.done]
+        for slip in waiting:
+            if slip.sent:
+                slip.give(_broken_off(slip))
+        if slips := _first(slip for slip in waiting if not slip.sent):
+            for slip in slips:
+                slip.sent = True
+            _hand_out(slips, self._results(_calls(slips)))
+        while self._gathered and self._gathered[0].done:
+            self._gathered.popleft()
 
     def _results(self, calls: list[Call[Any]]) -> list[Any]:
         try:
-            return self.connection.round_trip(calls)
-        except Unavailable as lost:
-            again = _again(calls)
-            return _with_lost(calls, self.connection.round_trip(again) if again else (), lost)
+            try:
+                return self.connection.round_trip(calls)
+            except Unavailable as lost:
+                again = _again(calls)
+                return _with_lost(calls, self.connection.round_trip(again) if again else (), lost)
+        except Exception as wrong:
+            return [_for_all(wrong)] * len(calls)
+
+
+class _AsyncSlip:
+    """One coroutine's calls, and the future of their results."""
+
+    __slots__ = ("calls", "results")
+
+    def __init__(self, calls: Sequence[Call[Any]]) -> None:
+        self.calls = calls
+        self.results: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+
+    def give(self, results: list[Any]) -> None:
+        """Here they are, if anybody still waits."""
+        if not self.results.done():
+            self.results.set_result(results)
+
+
+class AsyncSharing:
+    """An `AsyncConnection` whose coroutines share round trips.
+
+    A task sends, so that a caller that is cancelled takes only itself away. The task may be cancelled too:
+    `asyncio.run` does so with all there are as it ends, while some still say goodbye.
+    """
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self.connection = connection
+        self._gathered: list[_AsyncSlip] = []
+        self._sender: asyncio.Task[None] | None = None
+
+    async def ask(self, call: Call[T]) -> T:
+        """As `Sharing.ask`."""
+        answer: T = raise_if_lost((await self.round_trip((call,)))[0])
+        return answer
+
+    async def round_trip(self, calls: Sequence[Call[Any]]) -> list[Any]:
+        """As `Sharing.round_trip`. A caller that is cancelled takes only itself away."""
+        slip = _AsyncSlip(calls)
+        self._gathered.append(slip)
+        self._see_to_it()
+        return await slip.results
+
+    async def close(self) -> None:
+        """Send what has gathered, then drop the connection."""
+        while self._sender is not None and not self._sender.done():
+            await asyncio.wait([self._sender])
+        await self.connection.close()
+
+    def _see_to_it(self) -> None:
+        """Have somebody send what has gathered: a new task, unless there is one that goes on."""
+        if self._sender is None or self._sender.done() or self._sender.cancelling():
+            self._sender = asyncio.create_task(self._send_all())
+            self._sender.add_done_callback(self._ended)
+
+    def _ended(self, _sender: asyncio.Task[None]) -> None:
+        """A sender has ended, perhaps before its time, or even before it began: have the rest sent."""
+        if any(not slip.results.done() for slip in self._gathered):
+            self._see_to_it()
+
+    async def _send_all(self) -> None:
+        while slips := _first(self._gathered):
+            del self._gathered[: len(slips)]
+            results = [result for slip in slips for result in _broken_off(slip)]
+            try:
+                results = await self._results(_calls(slips))
+            finally:
+                _hand_out(slips, results)
+
+    async def _results(self, calls: list[Call[Any]]) -> list[Any]:
+        try:
+            try:
+                return await self.connection.round_trip(calls)
+            except Unavailable as lost:
+                again = _again(calls)
+                return _with_lost(calls, await self.connection.round_trip(again) if again else (), lost)
+        except Exception as wrong:
+            return [_for_all(wrong)] * len(calls)
+
+
+S = TypeVar("S", _Slip, _AsyncSlip)
+
+
+def _first(slips: Iterable[S]) -> list[S]:
+    """The first slips, in order, up to `MOST` calls; at least one if there is any."""
+    first: list[S] = []
+    size = 0
+    for slip in slips:
+        size += len(slip.calls)
+        if first and size > MOST:
+            break
+        first.append(slip)
+    return first
+
+
+def _calls(slips: Iterable[S]) -> list[Call[Any]]:
+    return [call for slip in slips for call in slip.calls]
+
+
+def _hand_out(slips: Iterable[S], results: Sequence[Any]) -> None:
+    at = 0
+    for slip in slips:
+        slip.give(list(results[at : at + len(slip.calls)]))
+        at += len(slip.calls)
+
+
+def _broken_off(slip: _Slip | _AsyncSlip) -> list[Any]:
+    """What is said to who was waiting as the sender was stopped."""
+    return [Unavailable("whoever sent this for several was stopped meanwhile")] * len(slip.calls)
 
 
 def _again(calls: Sequence[Call[Any]]) -> list[Call[Any]]:
@@ -102,85 +226,6 @@ def _with_lost(calls: Sequence[Call[Any]], answers: Sequence[Any], lost: Unavail
     return [next(rest) if call.repeatable else lost for call in calls]
 
 
-def _take(gathered: list[_Slip]) -> list[_Slip]:
-    """The first slips, in order, up to `MOST` calls; at least one."""
-    slips: list[_Slip] = []
-    size = 0
-    while gathered and (not slips or size + len(gathered[0].calls) <= MOST):
-        slip = gathered.pop(0)
-        size += len(slip.calls)
-        slips.append(slip)
-    return slips
-
-
-def _hand_out(slips: Sequence[_Slip], results: Sequence[Any]) -> None:
-    at = 0
-    for slip in slips:
-        slip.results = list(results[at : at + len(slip.calls)])
-        at += len(slip.calls)
-        slip.done = True
-
-
-class AsyncSharing:
-    """An `AsyncConnection` whose coroutines share round trips."""
-
-    def __init__(self, connection: AsyncConnection) -> None:
-        self.connection = connection
-        self._gathered: list[tuple[_Slip, asyncio.Future[None]]] = []
-        self._sender: asyncio.Task[None] | None = None
-
-    async def ask(self, call: Call[T]) -> T:
-        """As `Sharing.ask`."""
-        answer: T = raise_if_lost((await self.round_trip((call,)))[0])
-        return answer
-
-    async def round_trip(self, calls: Sequence[Call[Any]]) -> list[Any]:
-        """As `Sharing.round_trip`. A caller that is cancelled takes only itself away."""
-        slip = _Slip(calls)
-        ready = asyncio.get_running_loop().create_future()
-        self._gathered.append((slip, ready))
-        if self._sender is None:
-            self._sender = asyncio.create_task(self._send_all())
-        await ready
-        return slip.results
-
-    async def close(self) -> None:
-        """Send what has gathered, then drop the connection."""
-        if self._sender is not None:
-            await asyncio.wait([self._sender])
-        await self.connection.close()
-
-    async def _send_all(self) -> None:
-        try:
-            while self._gathered:
-                waiting, self._gathered = self._gathered, []
-                slips = [slip for slip, _ in waiting]
-                while slips:
-                    part = _take(slips)
-                    _hand_out(part, await self._results([call for slip in part for call in slip.calls]))
-                    waiting = _wake(waiting)
-        finally:
-            self._sender = None
-
-    async def _results(self, calls: list[Call[Any]]) -> list[Any]:
-        try:
-            try:
-                return await self.connection.round_trip(calls)
-            except Unavailable as lost:
-                again = _again(calls)
-                return _with_lost(calls, await self.connection.round_trip(again) if again else (), lost)
-        except StoreError as lost:
-            return [lost] * len(calls)
-        except Exception as broken:  # a defect of ours: nobody may wait for ever because of it
-            return [StoreError(f"the round trip was broken off: {broken!r}")] * len(calls)
-
-
-def _wake(waiting: list[tuple[_Slip, asyncio.Future[None]]]) -> list[tuple[_Slip, asyncio.Future[None]]]:
-    """Wake the callers whose slips are done; those that are left."""
-    left = []
-    for slip, ready in waiting:
-        if not slip.done:
-            left.append((slip, ready))
-        elif not ready.done():
-            ready.set_result(None)
-    return left
+def _for_all(wrong: Exception) -> StoreError:
+    """What went wrong, as every caller is told it; a defect of ours too: nobody may wait for ever because of it."""
+    return wrong if isinstance(wrong, StoreError) else StoreError(f"the round trip was broken off: {wrong!r}")
