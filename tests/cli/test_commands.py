@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from heavylift import Client, JobSpec, chain
+from heavylift.client.plan import ask
 from tests.cli.harness import Project
 from tests.waiting import wait_until
 
@@ -98,6 +101,43 @@ def test_dead_letters_are_replayed(project: Project, which: list[str]) -> None:
 
 def test_replaying_nothing_in_particular_is_refused(project: Project) -> None:
     assert project.run("failed", "replay").returncode == 2
+
+
+def test_a_dead_letter_is_replayed_with_one_argument_changed(project: Project) -> None:
+    id = failed_job(project)
+    assert project.json("failed", "replay", id, "--arg", "text=again") == [{"replayed": 1, "held": []}]
+    wait_until("it has failed again", lambda: state(project, id) == "failed")
+    (record,) = project.json("job", id)
+    assert (record["args"], record["original_args"]) == ({"text": "again"}, {"text": "broken"})
+    assert record["attempts"][-1]["message"] == "again"
+
+
+def test_what_is_not_changed_of_a_dead_letter_stays_secrets_too(project: Project) -> None:
+    id = enqueue(project, "echo", "hush", "--times", "2", "--secret", "text", "--expires", "0")
+    project.worker()
+    wait_until("it has expired", lambda: state(project, id) == "failed")
+    assert project.json("failed", "replay", id, "--arg", "times=3") == [{"replayed": 1, "held": []}]
+    with Client(project.url) as client:
+        stored = client.shell.run(ask(client.plans.jobs.raw("default", id), client.plans.patience))
+    assert b'"args":{"text":"hush","times":3}' in stored[b"spec"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["ID", "--arg", "txt=again"], "did you mean text"),
+        (["ID", "--arg", "text"], "NAME=VALUE"),
+        (["ID", "--args", '{"txt": 1}'], "txt"),
+        (["ID", "--args", "[1]"], "JSON object"),
+        (["--all", "--arg", "text=again"], "name the jobs"),
+        (["ID", "--reason", "exhausted", "--arg", "text=again"], "name the jobs"),
+    ],
+)
+def test_other_arguments_that_cannot_be_meant_are_refused(project: Project, words: list[str], said: str) -> None:
+    id = failed_job(project)
+    done = project.run("failed", "replay", *(id if word == "ID" else word for word in words))
+    assert (done.returncode, said in " ".join(done.stderr.split())) == (2, True), done.stderr
+    assert state(project, id) == "failed"
 
 
 def test_dead_letters_are_counted_by_fault(project: Project) -> None:
@@ -306,3 +346,20 @@ def test_a_schedule_is_written_listed_paused_run_and_removed(project: Project) -
     refused = project.run("schedule", "set", "x", "echo", "every tuesday", "--arg", "text=a")
     assert (refused.returncode, "every tuesday" in refused.stderr) == (2, True)
     assert project.run("schedule", "pause", "nightly").returncode == 1
+
+
+def test_a_schedule_has_bounds_and_its_jobs_have_options(project: Project) -> None:
+    said = ["--priority", "-3", "--retries", "7", "--timeout", "9", "--tag", "a", "--key", "k", "--expires", "60"]
+    between = ["--start", "2100-01-01T03:00:00", "--end", "2100-01-02"]
+    (written,) = project.json("schedule", "set", "s", "echo", "@daily", "--arg", "text=x", *said, *between)
+    start = datetime(2100, 1, 1, 3).astimezone()
+    assert datetime.fromisoformat(written["start"]) == start
+    assert [datetime.fromisoformat(tick) for tick in written["upcoming"]] == [datetime(2100, 1, 2, tzinfo=UTC)]
+    (ran,) = project.json("schedule", "run", "s")
+    (job,) = project.json("job", ran["how"].removeprefix("job "))
+    options = job["options"]
+    assert (job["priority"], options["retries"], options["timeout"], options["tags"]) == (-3, 7, 9.0, ["a"])
+    again = ["schedule", "set", "s", "echo", "@daily", "--arg", "text=x"]
+    assert project.json(*again)[0]["start"] is None
+    refused = project.run(*again, "--end", "2001-01-01")
+    assert (refused.returncode, "leaves no tick" in refused.stderr) == (2, True)

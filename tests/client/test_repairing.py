@@ -242,6 +242,19 @@ def test_a_dead_letter_is_replayed_with_other_arguments_and_keeps_its_first(clie
     assert (job.record().args, job.record().original_args) == ({"n": 3}, {"n": 1})
 
 
+def test_a_dead_letter_is_replayed_with_one_argument_changed_and_the_others_kept(client: Any, hand: Hand) -> None:
+    job = client.enqueue(JobSpec("login", {"password": "hush", "n": 1, "big": 2**60}), secret=["password"])
+    hand.fail(hand.claim())
+    with pytest.raises(InvalidArgument, match="either all arguments or those that change"):
+        job.replay({"n": 2}, change={"password": "hush"})
+    assert job.replay(change={"n": 2})
+    claimed = hand.claim()
+    assert b'"args":{"password":"hush","n":2,"big":1152921504606846976}' in claimed.spec
+    hand.fail(claimed)
+    assert job.retry(change={})
+    assert b'"n":2' in hand.claim().spec
+
+
 def test_secrets_stay_secret_in_other_arguments_and_in_the_first_ones(client: Any, hand: Hand) -> None:
     job = client.enqueue(JobSpec("login", {"password": "hush", "n": 1}), secret=["password"])
     hand.fail(hand.claim())

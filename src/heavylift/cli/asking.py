@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Collection, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -21,7 +21,8 @@ import msgspec
 import typer
 from rich.markup import escape
 
-from heavylift.errors import UNREADABLE, InvalidArgument
+from heavylift.arguments import MISSING
+from heavylift.errors import UNREADABLE, InvalidArgument, InvalidJob
 from heavylift.handler import Handler
 from heavylift.parameters import Parameter
 
@@ -134,6 +135,31 @@ def named(handler: Handler[..., Any] | None, pairs: Sequence[str]) -> dict[str, 
         asked = known.get(name)
         found[name] = text if asked is not None and asked.text and not asked.listed else _loosely(text)
     return found
+
+
+def stated(text: str) -> dict[str, Any]:
+    """What was given as `--args JSON`.
+
+    Raises:
+        InvalidArgument: it is no JSON object.
+    """
+    read = from_json("--args", text)
+    if not isinstance(read, dict):
+        raise InvalidArgument("--args", text, "give a JSON object, arguments by name")
+    return read
+
+
+def check_some(handler: Handler[..., Any], given: Mapping[str, Any]) -> None:
+    """Refuse arguments that do not fit the handler; others may be lacking.
+
+    Raises:
+        InvalidJob: one has no such name, or is of another type.
+    """
+    try:
+        handler.arguments.encode((), given)
+    except InvalidJob as wrong:
+        if wrong.value is not MISSING or wrong.field in given or "." in wrong.field:
+            raise
 
 
 def from_json(name: str, text: str) -> Any:

@@ -8,24 +8,19 @@ from __future__ import annotations
 
 import inspect
 import re
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.text import Text
 
-from heavylift.cli import asking
+from heavylift.cli import asking, joboptions
 from heavylift.cli.exits import BAD_INPUT
 from heavylift.cli.session import JsonOption, Session, command, with_options
 from heavylift.errors import InvalidArgument
 from heavylift.handler import Handler
 from heavylift.job import JobSpec
-from heavylift.options import JobOptions
 from heavylift.registry import Registry
-from heavylift.unique import Unique
-
-PANEL = "Options of the job"
 
 ModulesOption = Annotated[
     list[str] | None,
@@ -79,7 +74,7 @@ def application(name: str, registry: Registry) -> typer.Typer:
     found = registry.get(name)
     first: asking.Asked | None = None
     others: list[asking.Asked] = []
-    own = list(inspect.signature(_job_options, eval_str=True).parameters.values())
+    own = [*joboptions.parameters(), *inspect.signature(_others, eval_str=True).parameters.values()]
     if found is None:
         text = f"No handler named {name} is loaded here. Say its arguments and queue: --args '{...}' --queue NAME"
     else:
@@ -91,7 +86,7 @@ def application(name: str, registry: Registry) -> typer.Typer:
         from heavylift.cli.enqueueing import enqueue_all
 
         specs = requests(session, name, found, registry, given)
-        enqueue_all(session, specs, _options(given), wait=given["wait"], json=given["json"])
+        enqueue_all(session, specs, joboptions.read(given), wait=given["wait"], json=given["json"])
 
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
     loose = {"allow_extra_args": True, "ignore_unknown_options": True} if found is None else {}
@@ -100,98 +95,23 @@ def application(name: str, registry: Registry) -> typer.Typer:
     return app
 
 
-def _job_options(
-    delay: Annotated[
-        float | None, typer.Option(metavar="S", help="Not before so many seconds.", rich_help_panel=PANEL)
-    ] = None,
-    at: Annotated[
-        datetime | None, typer.Option(help="Not before this time, in this machine's zone.", rich_help_panel=PANEL)
-    ] = None,
-    priority: Annotated[
-        int | None, typer.Option(metavar="N", help="Lower goes first; 0 if not said.", rich_help_panel=PANEL)
-    ] = None,
-    queue: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Another queue than the handler's.", rich_help_panel=PANEL)
-    ] = None,
-    id: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ID", help="Its id; a job of this id that is there already is left as it is.", rich_help_panel=PANEL
-        ),
-    ] = None,
-    key: Annotated[
-        str | None, typer.Option(metavar="KEY", help="What limits per key count by.", rich_help_panel=PANEL)
-    ] = None,
-    group: Annotated[
-        str | None, typer.Option(metavar="GROUP", help="What limits per group count by.", rich_help_panel=PANEL)
-    ] = None,
-    unique: Annotated[
-        str | None,
-        typer.Option(
-            metavar="KEY",
-            help='Not if a job of this key is there; "arguments": of the same arguments.',
-            rich_help_panel=PANEL,
-        ),
-    ] = None,
-    unique_until: Annotated[
-        Literal["started", "finished"] | None,
-        typer.Option(help="How long that job stands in the way; finished if not said.", rich_help_panel=PANEL),
-    ] = None,
-    unique_window: Annotated[
-        float | None,
-        typer.Option(metavar="S", help="At most one such job in so many seconds.", rich_help_panel=PANEL),
-    ] = None,
-    debounce: Annotated[
-        float | None,
-        typer.Option(metavar="S", help="Run once no such job came for so long; the last wins.", rich_help_panel=PANEL),
-    ] = None,
-    max_wait: Annotated[
-        float | None,
-        typer.Option(metavar="S", help="With --debounce, put off no longer than this.", rich_help_panel=PANEL),
-    ] = None,
-    durable: Annotated[
-        Literal["fast", "fsync", "replicated"] | None,
-        typer.Option(help="Done once Redis has it, it is on disk, or a replica has it.", rich_help_panel=PANEL),
-    ] = None,
-    expires: Annotated[
-        float | None,
-        typer.Option(metavar="S", help="Not run at all if not started within so many seconds.", rich_help_panel=PANEL),
-    ] = None,
-    retries: Annotated[
-        int | None, typer.Option(metavar="N", help="Tries after the first.", rich_help_panel=PANEL)
-    ] = None,
-    timeout: Annotated[
-        float | None, typer.Option(metavar="S", help="Seconds an attempt may take.", rich_help_panel=PANEL)
-    ] = None,
-    keep: Annotated[
-        float | None, typer.Option(metavar="S", help="Seconds it is kept once it has ended.", rich_help_panel=PANEL)
-    ] = None,
-    tag: Annotated[
-        list[str] | None,
-        typer.Option(metavar="TAG", help="A word to find it by; may be repeated.", rich_help_panel=PANEL),
-    ] = None,
-    secret: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME", help="An argument to leave out of logs and records; may be repeated.", rich_help_panel=PANEL
-        ),
-    ] = None,
-    correlation_id: Annotated[
-        str | None, typer.Option(metavar="ID", help="Goes along into logs and events.", rich_help_panel=PANEL)
-    ] = None,
+def _others(
     arg: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=VALUE", help="An argument whose name is also that of an option.", rich_help_panel=PANEL
+            metavar="NAME=VALUE",
+            help="An argument whose name is also that of an option.",
+            rich_help_panel=joboptions.PANEL,
         ),
     ] = None,
     args: Annotated[
-        str | None, typer.Option(metavar="JSON", help="All arguments as one JSON object.", rich_help_panel=PANEL)
+        str | None,
+        typer.Option(metavar="JSON", help="All arguments as one JSON object.", rich_help_panel=joboptions.PANEL),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", "-w", help="Show their progress and their results.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Only its signature counts: the options that every job has."""
+    """Only its signature counts: what `enqueue` takes beside the options of the job."""
 
 
 _OF_EVERY_COMMAND = ("--redis", "--prefix", "--root", "--debug", "--module", "--help")
@@ -212,10 +132,7 @@ def requests(
     """
     common = asking.named(found, given["arg"] or ())
     if given["args"] is not None:
-        stated = asking.from_json("--args", given["args"])
-        if not isinstance(stated, dict):
-            raise InvalidArgument("--args", given["args"], "give a JSON object, arguments by name")
-        common = {**stated, **common}
+        common = {**asking.stated(given["args"]), **common}
     if found is None:
         if given["args"] is None:
             known = ", ".join(handler.name for handler in registry.handlers) or "none"
@@ -242,28 +159,6 @@ def _each(session: Session, first: asking.Asked | None, given: dict[str, Any]) -
     if first.listed:
         return [{first.parameter.name: answers}]
     return [{first.parameter.name: first.read(answer)} for answer in answers]
-
-
-def _options(given: dict[str, Any]) -> dict[str, Any]:
-    """The options of the job, as the client takes them."""
-    options = {name: given[name] for name in JobOptions.__struct_fields__ if given.get(name) is not None}
-    if "at" in options and options["at"].tzinfo is None:
-        options["at"] = options["at"].astimezone()
-    if given["tag"]:
-        options["tags"] = given["tag"]
-    if (unique := _unique(given)) is not None:
-        options["unique"] = unique
-    return options
-
-
-def _unique(given: dict[str, Any]) -> Unique | None:
-    said = {"window": given["unique_window"], "debounce": given["debounce"], "max_wait": given["max_wait"]}
-    said = {name: value for name, value in said.items() if value is not None}
-    if given["unique_until"] is not None:
-        said["mode"] = "until_" + given["unique_until"]
-    if given["unique"] is not None:
-        said["by"] = given["unique"]
-    return Unique(**said) if said else None
 
 
 def _help(found: Handler[..., Any]) -> str:

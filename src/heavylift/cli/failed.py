@@ -45,6 +45,18 @@ ByOption = Annotated[str, typer.Option(metavar="WHAT", help="fingerprint, reason
 AllOption = Annotated[bool, typer.Option("--all", help="All of them, of every queue.")]
 IdsArgument = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Of the jobs.", show_default=False)]
 
+ArgOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUE", help="An argument to change; may be repeated.", show_default=False),
+]
+ArgsOption = Annotated[
+    str | None, typer.Option(metavar="JSON", help="All arguments anew, as one JSON object.", show_default=False)
+]
+ModuleOption = Annotated[
+    list[str] | None,
+    typer.Option("--module", "-m", help="A module with handlers that check them.", show_default=False),
+]
+
 _CHOICES: dict[str, Any] = {
     "queue": QueueOption,
     "reason": ReasonOption,
@@ -152,20 +164,47 @@ def replay(
     which: dict[str, Any],
     ids: IdsArgument = None,
     all: AllOption = False,
+    arg: ArgOption = None,
+    args: ArgsOption = None,
+    module: ModuleOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Put dead letters back in line, with fresh counters: by id, or all that are meant, batch by batch."""
+    """Put dead letters back in line, with fresh counters: by id, or all that are meant, batch by batch.
+
+    By id, their arguments can be changed: `failed replay ID --arg width=800` leaves the others as they are.
+    """
     from heavylift.cli.doors import client_of
 
     if not ids and not all and not which:
         raise InvalidArgument("ID", "", "give ids, or say which (--queue, --reason, --handler ...), or --all")
+    if arg or args is not None:
+        _tell_replayed(session, *_edited(session, ids, which, (arg or (), args, module or ())), json)
+        return
     client = client_of(session)
     shown = None if json else _progress(session)
     if ids or which:
         done = [client.replay(*(ids or ()), on_page=shown, **which)]
     else:
         done = [client.replay(queue=name, on_page=shown) for name in client.queues()]
-    count, held = sum(done), [id for one in done for id in one.held]
+    _tell_replayed(session, sum(done), [id for one in done for id in one.held], json)
+
+
+def _edited(
+    session: Session, ids: list[str] | None, which: dict[str, Any], said: tuple[Any, Any, Any]
+) -> tuple[int, list[str]]:
+    """Replay with other arguments."""
+    from heavylift.cli.doors import client_of
+    from heavylift.cli.editing import Edited
+    from heavylift.registry import Registry
+
+    pairs, stated, modules = said
+    if not ids or which.keys() - {"queue"}:
+        raise InvalidArgument("ID", "", "name the jobs that other arguments are for, and nothing else but --queue")
+    edited = Edited(pairs, stated, Registry.load(session.settings.root, modules))
+    return edited.replay(client_of(session), ids, which.get("queue"))
+
+
+def _tell_replayed(session: Session, count: int, held: list[str], json: bool) -> None:
     if json:
         output.json_line({"replayed": count, "held": held})
         return

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
-from heavylift.cli import output
-from heavylift.cli.session import JsonOption, Session, command
+from heavylift.cli import joboptions, output
+from heavylift.cli.session import JsonOption, Session, command, with_options
 from heavylift.errors import InvalidArgument
 from heavylift.schedule import CatchUp, ScheduleRecord
 from heavylift.timetable import Cron, Every, Timetable, timetable
@@ -27,9 +31,23 @@ def register(app: typer.Typer) -> None:
     )
     group.callback()(command(schedules))
     group.command("list")(command(listing))
-    for fn in (set_, pause, resume, run, remove):
-        group.command(fn.__name__.rstrip("_"))(command(fn))
+    group.command("set")(_with_job_options(set_))
+    for fn in (pause, resume, run, remove):
+        group.command(fn.__name__)(command(fn))
     app.add_typer(group, name="schedule")
+
+
+def _with_job_options(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """A command that takes the options of a job as well; `fn` gets them as `options`."""
+    own = [p for p in inspect.signature(fn, eval_str=True).parameters.values() if p.name not in ("session", "options")]
+    ofjob = joboptions.parameters(leave_out=joboptions.OF_ONE)
+
+    @functools.wraps(fn)
+    def run(session: Session, **given: Any) -> None:
+        said = {one.name: given.pop(one.name) for one in ofjob}
+        fn(session, options=joboptions.read(said), **given)
+
+    return with_options(run, own + ofjob)
 
 
 def schedules(session: Session) -> None:
@@ -79,13 +97,14 @@ def set_(
     tz: Annotated[str | None, typer.Option(metavar="ZONE", help="Of a cron expression; UTC if not given.")] = None,
     catch_up: Annotated[CatchUp, typer.Option(help="once: make up for the latest tick that was missed.")] = "once",
     overlap: Annotated[bool, typer.Option(help="Tick while the job of the tick before goes on.")] = True,
-    queue: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Another queue than the handler's.", show_default=False)
-    ] = None,
+    start: Annotated[datetime | None, typer.Option(help="No tick is earlier (local time).", show_default=False)] = None,
+    end: Annotated[datetime | None, typer.Option(help="No tick is later (local time).", show_default=False)] = None,
     module: Annotated[
         list[str] | None, typer.Option("--module", "-m", help="A module with handlers, beside the folder handlers/.")
     ] = None,
     json: JsonOption = False,
+    *,
+    options: dict[str, Any],
 ) -> None:
     """Write a schedule, or change it: `schedule set nightly report "0 3 * * *" --arg kind=long`."""
     from heavylift.cli.asking import named
@@ -101,7 +120,10 @@ def set_(
             raise InvalidArgument("tz", tz, "leave it out: an interval has no time zone")
         when = Cron(when.expression, tz)
     job = found.job(**named(found, arg or []))
-    record = client_of(session).schedule(name, job, when, catch_up=catch_up, overlap=overlap, queue=queue)
+    start, end = start and joboptions.local(start), end and joboptions.local(end)
+    record = client_of(session).schedule(
+        name, job, when, catch_up=catch_up, overlap=overlap, start=start, end=end, **options
+    )
     if json:
         output.json_line(_facts(record))
     else:

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from heavylift.client import explaining, moving
 from heavylift.client.async_session import AsyncSessions
-from heavylift.client.moving import NewArgs
+from heavylift.client.editing import NewArgs
 from heavylift.client.operations import HowCancelled, Operations
 from heavylift.client.session import Sessions
 from heavylift.event import Event
@@ -132,26 +132,29 @@ class Job(Handle[R]):
         """
         return self._shell.run(moving.reprioritize(self._plans, self.queue, self.id, priority))
 
-    def replay(self, args: NewArgs | None = None) -> bool:
+    def replay(self, args: NewArgs | None = None, *, change: Mapping[str, Any] | None = None) -> bool:
         """Put it back in line with fresh counters. False if it is not in the dead letters.
 
         Args:
             args: other arguments, all of them: `resize.job("b.jpg", 800)`, checked as for `enqueue`, or a mapping,
                 which is checked when the job runs. The first ones stay readable as `JobRecord.original_args`.
+            change: instead, those that change, by name; the others stay as they are, secret ones too. Checked when
+                the job runs.
 
         Raises:
+            InvalidArgument: both were given.
             InvalidJob: the arguments are those of another handler.
             UniqueHeld: it is to be unique, and another job like it is there by now.
         """
-        return self._shell.run(moving.again(self._plans, self.queue, self.id, args, any_end=False))
+        return self._shell.run(moving.again(self._plans, self.queue, self.id, args, change, any_end=False))
 
-    def retry(self, args: NewArgs | None = None) -> bool:
+    def retry(self, args: NewArgs | None = None, *, change: Mapping[str, Any] | None = None) -> bool:
         """As `replay`, for a job that was cancelled or has completed as well; its result is forgotten.
 
         False if it has not ended; also if jobs that wait for it have yet to be told of its end, or if it was cancelled
         because its parents completed.
         """
-        return self._shell.run(moving.again(self._plans, self.queue, self.id, args, any_end=True))
+        return self._shell.run(moving.again(self._plans, self.queue, self.id, args, change, any_end=True))
 
     def remove(self) -> bool:
         """Delete the job and all that is kept of it. False if it runs: cancel it first."""
@@ -209,13 +212,13 @@ class AsyncJob(Handle[R]):
         """As `Job.reprioritize`."""
         return await self._shell.run(moving.reprioritize(self._plans, self.queue, self.id, priority))
 
-    async def replay(self, args: NewArgs | None = None) -> bool:
+    async def replay(self, args: NewArgs | None = None, *, change: Mapping[str, Any] | None = None) -> bool:
         """As `Job.replay`."""
-        return await self._shell.run(moving.again(self._plans, self.queue, self.id, args, any_end=False))
+        return await self._shell.run(moving.again(self._plans, self.queue, self.id, args, change, any_end=False))
 
-    async def retry(self, args: NewArgs | None = None) -> bool:
+    async def retry(self, args: NewArgs | None = None, *, change: Mapping[str, Any] | None = None) -> bool:
         """As `Job.retry`."""
-        return await self._shell.run(moving.again(self._plans, self.queue, self.id, args, any_end=True))
+        return await self._shell.run(moving.again(self._plans, self.queue, self.id, args, change, any_end=True))
 
     async def remove(self) -> bool:
         """As `Job.remove`."""

@@ -5,35 +5,41 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any
 
-from heavylift.client.editing import Edit
+from heavylift.client.editing import Edit, NewArgs
 from heavylift.client.operations import Operations, missing, there
 from heavylift.client.plan import Plan, ask
 from heavylift.duration import seconds
 from heavylift.errors import InvalidArgument, UniqueHeld
-from heavylift.job import JobSpec, new_id
+from heavylift.job import new_id
 from heavylift.options import JobOptions, check_options
 from heavylift.store.jobs import Reprioritized, Rescheduled
 
-NewArgs: TypeAlias = JobSpec[Any] | Mapping[str, Any]
-"""Arguments that take the place of a job's own: what `handler.job(...)` returns, or a mapping."""
 
-
-def again(operations: Operations, queue: str, id: str, args: NewArgs | None, *, any_end: bool) -> Plan[bool]:
+def again(
+    operations: Operations,
+    queue: str,
+    id: str,
+    args: NewArgs | None,
+    change: Mapping[str, Any] | None,
+    *,
+    any_end: bool,
+) -> Plan[bool]:
     """Put an ended job back in line, with other arguments if they are given. False if it has not ended so.
 
     Raises:
         JobNotFound: there is no such job.
+        InvalidArgument: both `args` and `change` were given.
         InvalidJob, PayloadTooLarge: the arguments are not those of its handler, or too large.
         UniqueHeld: another job holds its unique key.
     """
     envelope = b""
-    if args is not None:
+    if edit := Edit(args, change, operations.max_payload):
         stored = yield from ask(operations.jobs.raw(queue, id), operations.patience)
         if not stored:
             raise missing(queue, id)
-        envelope = Edit(args, operations.max_payload).envelope(stored.get(b"spec"))
+        envelope = edit.envelope(stored.get(b"spec"))
     call = operations.jobs.replay(queue, [id], new_id(), envelope=envelope, any_end=any_end)
     word = (yield from ask(call, operations.patience))[0]
     if word == "gone":
