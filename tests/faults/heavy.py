@@ -15,7 +15,6 @@ import termios
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -163,6 +162,15 @@ def waits_for_its_own(ctx: Context, ledger: str, folder: str) -> None:
     subprocess.run(["/bin/sh", "-c", f"echo $$ > {folder}/child; exec sleep 1000"], check=True)
 
 
-def first_line(file: Path) -> Any:
-    """The number of a process that has written it down; nothing if it has not yet."""
-    return int(text) if file.exists() and (text := file.read_text().strip()) else None
+@handler(lane="cpu", queue="heavy")
+def leaves_one(ctx: Context, ledger: str, folder: str) -> int:
+    """Returns while a process that it has started runs on. Which process it was itself."""
+    note(ledger, ctx, "start")
+    subprocess.Popen(["/bin/sh", "-c", f"echo $$ > {folder}/child; exec sleep 1000"])
+    note(ledger, ctx, "finish")
+    return os.getpid()
+
+
+def written_down(file: Path) -> int:
+    """The number of a process that has written it down; 0 if it has not yet."""
+    return int(text) if file.exists() and (text := file.read_text().strip()) else 0

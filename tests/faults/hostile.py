@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
-import time
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -37,15 +34,3 @@ def leaks(ctx: Context, token: Secret[str]) -> None:
     structlog.get_logger("heavylift").warning("logged", token=token)
     ctx.progress(1, 2, f"told {token}")
     raise ValueError(f"raised {token}")
-
-
-@handler(lane="cpu", queue="heavy", timeout=60, grace=0.5)
-def starts_another(book: str) -> None:
-    """Leaves a process behind: its own ends only when it is killed."""
-    started = subprocess.Popen(["sleep", "1000"])
-    Path(book).write_text(str(started.pid))
-    while True:
-        try:
-            time.sleep(60)
-        except BaseException:  # cannot be asked, so it is killed
-            continue

@@ -12,7 +12,6 @@ import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,7 +25,7 @@ from tests.faults.harness import WorkerProcess, settings
 from tests.faults.oracle import Vitals
 from tests.faults.rows import Row
 from tests.servers import Server
-from tests.waiting import running, wait_until
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.fault
 
@@ -283,17 +282,3 @@ def test_a_giant_result_is_refused_where_it_was_made(
     row.acknowledged([small, giant])
     row.judge(any_server)
     assert giant.record().counters.starts == 1, "it is not tried again"
-
-
-@pytest.mark.row(9)
-def test_a_killed_attempt_takes_its_own_processes_along(
-    start_worker: StartWorker, client: Client, tmp_path: Path
-) -> None:
-    worker = start_worker(module="tests.faults.hostile", slots=1)
-    book = tmp_path / "pid"
-    job = client.enqueue(hostile.starts_another.job(str(book)))
-    grandchild = int(wait_until("it has started another", lambda: book.exists() and book.read_text(), timeout=10))
-    assert job.cancel() == "asked"
-    wait_until("no process is left of it", lambda: not running(grandchild), timeout=10)
-    assert worker.process.poll() is None
-    os.kill(worker.pid, signal.SIGTERM)

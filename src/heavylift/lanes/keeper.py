@@ -171,8 +171,9 @@ class Keeper:
         slot.jobs += 1
         self.launcher.useful()
         if not slot.dead:
-            if not self._closing and self._recycling.worn(slot):
-                self._lay_off(slot)
+            unfinished = call.reason is not None and not slot.alone()
+            if not self._closing and (unfinished or self._recycling.worn(slot)):
+                self._lay_off(slot)  # and with it what an attempt that was stopped has left running
                 self.counts["recycled"] += 1
             else:
                 self.ready.append(slot)

@@ -27,6 +27,7 @@ from heavylift.errors import StopReason
 from heavylift.lanes import child
 from heavylift.lanes.call import BEGIN_WITHIN, Call
 from heavylift.lanes.forkserver import LOST, ForkServer, Passed, SlotContext, SlotProcess
+from heavylift.lanes.memory import sessions
 from heavylift.lanes.outgoing import Outgoing
 from heavylift.lanes.wire import Frames, Garbled, Message, StopAsked
 
@@ -169,6 +170,10 @@ class Slot:
             return int(psutil.Process(self.pid).memory_info().rss)
         except psutil.Error:
             return 0
+
+    def alone(self) -> bool:
+        """Nothing lives that was started in it, but for what has begun a session of its own."""
+        return len(sessions([self.pid])[self.pid]) == 1
 
     def kill(self) -> None:
         """End the process and all that it has started."""
