@@ -22,7 +22,8 @@ class Facts(msgspec.Struct, tag="row"):
 
     Attributes:
         name: of the test, with its parameters.
-        recovery: from the end of the fault to the first finish after it.
+        recovery: from the end of the fault to the first finish after it; where processes died, from their death until
+            all that they ran was started again.
         rate_back: from the end of the fault until the rate was back at 90 % of the one before it.
         held: the test has passed; if not, `wrong` says why.
         skipped: why it could not be played on this machine, if so.

@@ -6,7 +6,7 @@ Its facts are written to the record when its test is over (`conftest.py`), for `
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
@@ -43,6 +43,7 @@ class Row:
         self._ledger = ledger
         self._jobs: list[Job[Any]] = []
         self._cleared: int | None = None
+        self._took: float | None = None
 
     @property
     def book(self) -> str:
@@ -76,6 +77,16 @@ class Row:
     def clear(self) -> None:
         """Note that the fault is over: from here on recovery is measured."""
         self._cleared = time.monotonic_ns()
+
+    def recovered(self, died: Mapping[int, int], bound: float) -> None:
+        """What died with these processes (pid to monotonic ns) has been started again within `bound` seconds."""
+        entries = self._ledger.entries()
+        took = sorted(oracle.recoveries(entries, died))
+        assert took, "nothing died with them"
+        self._took = took[-1]
+        for what, share in (("p50", 0.5), ("p95", 0.95)) if len(took) >= 20 else ():
+            self.measure(f"started again, {what}, s", took[int(share * len(took))])
+        assert not (late := oracle.recovery_bound(entries, died, bound)), late
 
     def measure(self, what: str, figure: float) -> None:
         """Note a figure of this row, in the words of the report."""
@@ -132,6 +143,8 @@ class Row:
         assert not wrong, "\n".join(wrong[:20])
 
     def _recovery(self) -> float | None:
+        if self._took is not None:
+            return self._took
         return None if self._cleared is None else oracle.back_after(self._ledger.entries(), self._cleared)
 
     def _all_ended(self, stores: Sequence[Store]) -> dict[str, Kept]:

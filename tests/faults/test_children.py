@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from heavylift import Client, Job, JobFailed
-from tests.faults import heavy, jobs, oracle
+from tests.faults import heavy, jobs
 from tests.faults.groups import control_group, enter
 from tests.faults.harness import LOCK, SWEEP, WorkerProcess
 from tests.faults.ledger import Ledger
@@ -54,9 +54,7 @@ def test_a_killed_child_costs_its_neighbours_nothing_and_its_job_runs_again_at_o
     killed = time.monotonic_ns()
     os.kill(begun.pid, signal.SIGKILL)
     wait_until("the job runs again", lambda: row.starts(victim) == 2)
-    (took,) = oracle.recoveries(ledger.entries(), {begun.pid: killed})
-    row.measure("from the death to the next start, s", took)
-    assert took < LOCK, "it was not waited for the lock"
+    row.recovered({begun.pid: killed}, LOCK)  # it is not waited for: 200 ms, and a busy machine
     row.judge(any_server)
     assert {job.result(1) for job in (victim, *neighbours)} == {"told"}
     assert [row.starts(job) for job in (victim, *neighbours)] == [2, 1, 1, 1]

@@ -1,4 +1,4 @@
-"""A worker dies or freezes: another takes over, nothing is lost, nothing counts twice."""
+"""A worker dies, freezes or starves: another takes over, nothing is lost, nothing counts twice."""
 
 from __future__ import annotations
 
@@ -6,60 +6,119 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from heavylift import Client
-from tests.faults import jobs
+from heavylift import Client, Job
+from tests.faults import heavy, jobs
 from tests.faults.harness import LOCK, SWEEP, WorkerProcess
 from tests.faults.ledger import Ledger
-from tests.waiting import wait_until
+from tests.faults.rows import Row
+from tests.servers import Server
+from tests.waiting import running, wait_until
 
 pytestmark = pytest.mark.fault
 
 StartWorker = Callable[..., WorkerProcess]
 
+TAKEN_OVER = LOCK + SWEEP + 1.0
+"""Seconds from a worker's death, within which all that it ran is started again."""
 
+BOTH_LANES = (jobs.work_until_told, jobs.until_told)
+
+
+def ran_by(job: Job[Any]) -> list[tuple[str, str]]:
+    """What each attempt came to, and the worker that ran it."""
+    return [(attempt.cause, attempt.worker) for attempt in job.record().attempts]
+
+
+def said_by(client: Client, worker: WorkerProcess) -> Any:
+    """What a worker says of itself."""
+    return next(seen for seen in client.workers() if seen["pid"] == worker.pid)
+
+
+@pytest.mark.row(1, timing=True)
 def test_a_killed_worker_leaves_no_orphans_and_another_takes_over_within_lock_and_sweep(
-    start_worker: StartWorker, client: Client, ledger: Ledger, tmp_path: Path
+    any_server: Server, start_worker: StartWorker, client: Client, ledger: Ledger, row: Row
 ) -> None:
-    gate = tmp_path / "gate"
-    first = start_worker(slots=1)
-    book = str(ledger.path)
-    heavy = client.enqueue(jobs.work_until_told.job(ledger=book, gate=str(gate)))
-    light = client.enqueue(jobs.until_told.job(ledger=book, gate=str(gate)))
-    wait_until("both run", lambda: ledger.starts(heavy.id) and ledger.starts(light.id))
-    start_worker(slots=1)
-
+    """Each of its jobs is charged a crash, and no attempt of the handler's own."""
+    first = start_worker(slots=2)
+    held = [row.hold(client, handler) for handler in BOTH_LANES * 2]
+    pids = {ledger.starts(job.id)[0].pid for job in held}
+    other = start_worker(slots=2)
+    row.inject("kill -9 of a worker that runs four jobs")
+    killed = time.monotonic_ns()
     first.kill9()
-    killed = time.monotonic()
-    wait_until("no orphan is left", lambda: not first.family(), timeout=3)
-    wait_until("both run again", lambda: len(ledger.starts(heavy.id)) == len(ledger.starts(light.id)) == 2, timeout=10)
-    assert time.monotonic() - killed < LOCK + SWEEP + 1.0
-    gate.touch()
+    wait_until("no orphan is left", lambda: not first.family(), timeout=10)
+    row.measure("orphans gone, s", (time.monotonic_ns() - killed) / 1e9)
+    wait_until("all run again", lambda: all(row.starts(job) == 2 for job in held), timeout=20)
+    row.recovered(dict.fromkeys(pids, killed), TAKEN_OVER)
+    row.judge(any_server)
+    for job in held:
+        counters = job.record().counters
+        assert (counters.crashes, counters.attempts) == (1, 0)
+        assert [cause for cause, _ in ran_by(job)] == ["abandoned", "completed"]
+    wait_until("the other counts them", lambda: said_by(client, other)["recovered"] == 4, timeout=20)
 
-    assert heavy.result(10) == light.result(10) == "told"
-    record = heavy.record()
-    assert (record.counters.crashes, record.counters.attempts) == (1, 0)
-    assert [attempt.cause for attempt in record.attempts] == ["abandoned", "completed"]
 
-
-def test_a_worker_frozen_past_its_lock_has_its_late_completion_refused(
-    start_worker: StartWorker, client: Client, ledger: Ledger, tmp_path: Path
+@pytest.mark.row(5, timing=True)
+def test_a_worker_frozen_past_its_locks_wakes_to_have_its_late_results_refused_and_ends_what_it_still_runs(
+    any_server: Server, start_worker: StartWorker, client: Client, ledger: Ledger, row: Row, tmp_path: Path
 ) -> None:
-    """One effective completion: the frozen worker, continued, may not write over the second run."""
-    gate = tmp_path / "gate"
-    frozen = start_worker(slots=1)
-    job = client.enqueue(jobs.until_told.job(ledger=str(ledger.path), gate=str(gate)))
-    wait_until("it runs", lambda: ledger.starts(job.id))
+    """It needs no restart: it goes on with other jobs."""
+    frozen = start_worker(slots=2)
+    late = [row.hold(client, handler) for handler in BOTH_LANES]
+    endless = client.enqueue(jobs.steps.job(ledger=row.book, gate=str(tmp_path / "never")))
+    row.acknowledged([endless])
+    wait_until("it runs too", lambda: row.starts(endless))
+    row.inject("SIGSTOP of a worker for three times its lock")
     frozen.signal(signal.SIGSTOP)
-    other = start_worker(slots=1)
-    wait_until("the other runs it", lambda: len(ledger.starts(job.id)) == 2, timeout=10)
-
-    gate.touch()
-    assert job.result(10) == "told"
-    record = job.record()
+    stopped = time.monotonic()
+    other = start_worker(slots=2)
+    everything = [*late, endless]
+    wait_until("the other runs them", lambda: all(row.starts(job) == 2 for job in everything), timeout=20)
+    row.release()
+    assert [job.result(20) for job in everything][:2] == ["told", "told"]
+    records = [job.record() for job in everything]
+    child = ledger.starts(endless.id)[0].pid
+    wait_until("three locks are over", lambda: time.monotonic() - stopped > 3 * LOCK, timeout=3 * LOCK + 1)
+    assert running(child), "nobody has told it yet"
     frozen.signal(signal.SIGCONT)
-    wait_until("the late one noticed", lambda: "lost the lock" in (log := frozen.log.read_text()) or "refused" in log)
-    assert job.record() == record
-    assert record.attempts[-1].worker.split("-")[-2] == str(other.pid)
+    row.clear()
+    heard = ("lost the lock of a running job", "a late settlement was refused")
+    wait_until("it has heard of all three", lambda: sum(map(frozen.log.read_text().count, heard)) >= 3, timeout=10)
+    wait_until("it runs none of them any more", lambda: not said_by(client, frozen)["running"], timeout=10)
+    other.end()
+    assert [job.result(10) for job in row.put(client, 5)] == [1] * 5, "without a restart"
+    row.judge(any_server)
+    assert [job.record() for job in everything] == records
+    assert {attempts[-1][1].split("-")[-2] for attempts in map(ran_by, everything)} == {str(other.pid)}
+
+
+@pytest.mark.row(7, timing=True)
+def test_a_handler_that_keeps_the_interpreter_beyond_the_lock_costs_starts_and_no_second_completion(
+    any_server: Server, start_worker: StartWorker, client: Client, row: Row
+) -> None:
+    """Its worker renews no lock meanwhile, so that another takes over all that it runs."""
+    starved = start_worker(module="tests.faults.jobs tests.faults.heavy", slots=1)
+    held = [row.hold(client, handler) for handler in BOTH_LANES]
+    seconds = round(3 * LOCK)
+    row.inject(f"C code that holds the GIL of a worker for {seconds} s, in a thread of the io lane")
+    starving = client.enqueue(heavy.starves.job(ledger=row.book, seconds=seconds))
+    row.acknowledged([starving])
+    wait_until("it runs", lambda: row.starts(starving), timeout=10)
+    start_worker(module="tests.faults.jobs tests.faults.heavy", slots=1)
+    wait_until("the other runs all three", lambda: all(row.starts(job) == 2 for job in (*held, starving)), timeout=20)
+    assert starving.result(20) == "awake"
+    row.release()
+    wait_until(
+        "the starved one has heard of it",
+        lambda: "lost the lock" in (log := starved.log.read_text()) or "was refused" in log,
+        timeout=20,
+    )
+    row.clear()
+    row.put(client, 5)
+    row.judge(any_server)
+    assert row.facts.double_completions == 0
+    assert starving.record().counters.starts == 2
