@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from contextlib import AbstractContextManager, nullcontext
+import time
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 from heavylift import Client, Context, Middleware, Reject, handler
 
@@ -49,6 +51,48 @@ async def plain_async(user: int) -> int:
 @handler(queue="mail")
 def refuse() -> None:
     raise Reject("never")
+
+
+@handler(queue="slow", timeout=0.05, retries=1, backoff=[60.0])
+def spin(ctx: Context, attempts: int) -> int:
+    """Ends by itself only from that attempt on."""
+    while ctx.attempt < attempts:
+        time.sleep(0.001)
+    return ctx.attempt
+
+
+@handler(queue="slow", timeout=0.05, retries=1, backoff=[60.0])
+async def wait(ctx: Context, attempts: int) -> int:
+    while ctx.attempt < attempts:
+        await asyncio.sleep(60)
+    return ctx.attempt
+
+
+@handler(queue="slow", timeout=0.05, retries=0)
+def tidy_up() -> str:
+    """Makes something of being stopped."""
+    try:
+        while True:
+            time.sleep(0.001)
+    except BaseException:
+        return "tidied"
+
+
+@handler(queue="slow-heavy", lane="cpu", timeout=0.05, grace=0.05, retries=0)
+def asleep(seconds: float) -> str:
+    """Nothing reaches it before it is back."""
+    time.sleep(seconds)
+    return "slept"
+
+
+@handler(queue="slow", timeout=0.05, grace=0.05, retries=0)
+async def deaf(seconds: float) -> str:
+    """Goes on though it was cancelled."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(seconds)
+    return "heard nothing"
 
 
 @handler(queue="heavy", lane="cpu")

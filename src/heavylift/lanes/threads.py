@@ -7,44 +7,20 @@ is run by the first thread alone, before the next has even got the interpreter: 
 
 from __future__ import annotations
 
-import ctypes
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 
 import structlog
 
-from heavylift.errorinfo import error_info
-from heavylift.errors import Stop, StopReason
+from heavylift.lanes.interrupting import Interruptible
 from heavylift.lanes.running import Run
-from heavylift.outcome import Outcome, Raised
+from heavylift.outcome import Outcome
 
 log = structlog.get_logger("heavylift")
 
 IDLE = 30.0
 """Seconds after which a thread without work ends."""
-
-_raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
-_raise_in.argtypes = (ctypes.c_ulong, ctypes.py_object)
-_raise_in.restype = ctypes.c_int
-
-_take_back = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p)(
-    ("PyThreadState_SetAsyncExc", ctypes.pythonapi)
-)
-
-
-def _stop_class(reason: StopReason) -> type[Stop]:
-    """The interpreter takes a class, not an instance, to raise in another thread; so there is one for each reason."""
-
-    def init(self: Stop, _reason: StopReason = reason) -> None:
-        Stop.__init__(self, _reason)
-
-    return type("Stop", (Stop,), {"__init__": init, "__module__": Stop.__module__})
-
-
-_STOPS: dict[StopReason, type[Stop]] = {
-    reason: _stop_class(reason) for reason in ("timeout", "cancelled", "lock_lost", "lost_contact", "shutdown")
-}
 
 
 class Threads:
@@ -103,9 +79,8 @@ class Threads:
 
     def interrupt(self, run: Run) -> None:
         """Raise `Stop` in the thread that runs this, at its next bytecode. Once; not if it has ended meanwhile."""
-        thread = run.place
-        if isinstance(thread, _Thread):
-            thread.interrupt(run)
+        if isinstance(run.place, Interruptible):
+            run.place.interrupt(run)
 
     def close(self) -> None:
         """End the threads. Those that are stuck in a handler are left alone; they end when it does."""
@@ -116,7 +91,7 @@ class Threads:
                 thread.gate.release()
             self._idle.clear()
         for thread in threads:
-            while thread.is_alive() and thread.run_now is None:
+            while thread.is_alive() and thread.place.run_now is None:
                 thread.join(0.05)
 
     # --- called by the threads --------------------------------------------------------------------------------
@@ -158,75 +133,18 @@ class Threads:
 
 
 class _Thread(threading.Thread):
-    """One thread, and the run it is at."""
+    """One thread."""
 
     def __init__(self, pool: Threads) -> None:
         super().__init__(name="heavylift-io", daemon=True)
         self.gate = threading.Semaphore(0)
-        self.run_now: Run | None = None
+        self.place = Interruptible()
         self._pool = pool
-        self._guard = threading.Lock()  # the two below, and `run_now` against a stop that comes too late
-        self._sheltered = False
-        self._waiting = False
 
     def run(self) -> None:
         """Take and run until there is nothing more to do."""
         self._pool.awake()
         while (run := self._pool.take(self)) is not None:
-            outcome = self._outcome(run)
+            outcome = self.place.outcome(run, self._pool._execute)
             self._pool._finish(run, outcome)
             del run, outcome
-
-    def _outcome(self, run: Run) -> Outcome:
-        """Run it. A `Stop` may strike at any call in here, even the last; it does so once at most."""
-        try:
-            try:
-                self._hold(run)
-                outcome = self._pool._execute(run)
-            except Stop:
-                raise
-            except BaseException as defect:  # ours: an attempt does not raise
-                outcome = Raised(error_info(defect))
-            self._release(run)
-        except Stop:
-            outcome = run.stop_outcome()
-            self._release(run)
-        return outcome
-
-    def interrupt(self, run: Run) -> None:
-        """Raise `Stop` here if this run is still the one."""
-        with self._guard:
-            if self.run_now is run and not run.stop_sent and self.ident is not None:
-                run.stop_sent = True
-                if self._sheltered:
-                    self._waiting = True
-                else:
-                    _raise_in(self.ident, _STOPS[run.reason or "cancelled"])
-
-    def shelter(self) -> bool:
-        """A stop that was sent before strikes on the way out of here; one that comes later waits for `expose`."""
-        if threading.get_ident() != self.ident:
-            return False
-        with self._guard:
-            self._sheltered = True
-        return True
-
-    def expose(self, run: Run) -> None:
-        """Stops strike again, and one that has waited does so now."""
-        with self._guard:
-            self._sheltered, waiting, self._waiting = False, self._waiting, False
-        if waiting:
-            raise _STOPS[run.reason or "cancelled"]
-
-    def _hold(self, run: Run) -> None:
-        run.place = self
-        self.run_now = run
-        run.begun = True
-
-    def _release(self, run: Run) -> None:
-        """From here on no stop for this run reaches the thread. One that is on its way is taken back."""
-        with self._guard:
-            self.run_now = None
-            self._sheltered = self._waiting = False
-            if run.stop_sent and self.ident is not None:
-                _take_back(self.ident, None)

@@ -20,7 +20,6 @@ from heavylift.declaration import LaneName
 from heavylift.duration import seconds
 from heavylift.errors import InvalidJob, StopReason
 from heavylift.job import AttemptRecord, ClaimedJob, Reason, State
-from heavylift.lanes.running import Run
 from heavylift.middleware import Middleware, overriding
 from heavylift.registry import Registry
 from heavylift.request import Requests
@@ -28,7 +27,8 @@ from heavylift.settings import Settings
 from heavylift.store.connection import Connection
 from heavylift.store.jobs import BATCH_BYTES, Jobs
 from heavylift.testing.clock import MovingClock
-from heavylift.testing.running import Steps, attempt_steps, never
+from heavylift.testing.running import Steps
+from heavylift.testing.timing import Timed
 from heavylift.worker.answering import Answering
 from heavylift.worker.answers import ANSWERS
 from heavylift.worker.attending import Attending
@@ -174,11 +174,11 @@ class Drain:
         self._running = RunningTable()
         contact = Contact("drain", lambda role: connection)
         self._relay = Relay(jobs, contact)
-        self._around = overriding(middleware, "call")
         attending = Attending(self._worker, middleware)
         self._settler = Settler(self._worker, registry, self._relay, attending, ready=lambda: None)
         self._answering = Answering(jobs, Contact("answering", connect), ANSWERS)
         self._sink = WorkerSink(self._running, self._settler, self._relay, self._answering, nudge=lambda: None)
+        self._timed = Timed(self._sink, settings.max_result, overriding(middleware, "call"))
         self._handover = HandOver(jobs, contact)
         self._lanes = {"io": _AtOnce("io"), "cpu": _AtOnce("cpu")}
         self._starting = Starting(
@@ -223,6 +223,7 @@ class Drain:
         """
         horizon = _horizon(with_delayed)
         self._answering.start()  # a handler that asks waits for the answer, so it comes from another thread
+        self._timed.start()
         try:
             while True:
                 yield from self._all_due(most)
@@ -232,6 +233,7 @@ class Drain:
                 self._clock.advance(wait)
                 horizon -= wait
         finally:
+            self._timed.close()
             self._answering.stop()
             self._connection.close()
 
@@ -283,9 +285,8 @@ class Drain:
         if not isinstance(prepared, Prepared):
             self._sink.ended(start.id, start.token, prepared, ())
             return
-        made = Run(prepared, self._sink, never)
-        outcome = yield from attempt_steps(made, self._settings.max_result, self._around)
-        self._sink.ended(start.id, start.token, outcome, made.lines())
+        outcome, lines = yield from self._timed.steps(prepared)
+        self._sink.ended(start.id, start.token, outcome, lines)
 
     def _settle(self) -> None:
         for queue in self._settler.pending():

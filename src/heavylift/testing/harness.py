@@ -128,8 +128,10 @@ class Harness:
     ) -> Drained:
         """Run everything that is due, one attempt after the other, also what handlers enqueue meanwhile.
 
-        Plain and async handlers of both lanes run in the test's own process: breakpoints work and no time limit is
-        kept. Everything else is as in a worker: claims, retries, dead letters, results.
+        Plain and async handlers of both lanes run in the test's own process, so breakpoints work; time spent there
+        does not count. Everything is as in a worker: claims, time-outs, retries, dead letters, results. But a call
+        that does not come back (`time.sleep(3600)`) cannot be ended from within: the drain waits for it, and counts
+        it as timed out then.
 
         Args:
             with_delayed: let time pass as well, to each next job or retry that is due: without end (True), or for so

@@ -147,7 +147,7 @@ def attempt_steps(made: Run, limit: int, middleware: Sequence[Middleware]) -> St
 
 
 def never(at: float) -> None:
-    """No watch looks at deadlines: a test's own process cannot be stopped from within."""
+    """No watch looks at deadlines: one attempt that is run by hand has no time-out."""
 
 
 @dataclass
