@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
-import sys
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -20,6 +18,7 @@ from heavylift.store.call import Call
 from heavylift.store.connection import Connection, Target
 from heavylift.store.jobs import Jobs, NewJob
 from tests.servers import Server
+from tests.striking import Strike
 from tests.waiting import wait_until
 
 JOBS = Jobs("heavylift")
@@ -92,29 +91,6 @@ def test_a_server_that_is_gone_is_said_to_be(server: Server) -> None:
         sharing.ask(enqueue("j1"))
 
 
-class Struck:
-    """Stops the first thread that comes so far in `sharing.py`, as a lane stops a handler: between two lines of it.
-
-    Not where a `with` ends: there the interpreter gives a stop no chance before the lock is given back.
-    """
-
-    lines = inspect.getsource(module).splitlines()
-
-    def __init__(self, so_far: int) -> None:
-        self.done = False
-        self._left: dict[int, int] = {}
-        self._so_far = so_far
-
-    def trace(self, frame: Any, event: str, arg: Any) -> Any:
-        if frame.f_code.co_filename != module.__file__ or "with self._wire" in self.lines[frame.f_lineno - 1]:
-            return self.trace
-        left = self._left[threading.get_ident()] = self._left.get(threading.get_ident(), self._so_far) - 1
-        if left == 0 and not self.done and event != "exception":
-            self.done = True
-            raise Stop("timeout")
-        return self.trace
-
-
 def incr(key: str) -> Call[int]:
     """What may not be said twice."""
     return Call((key,), ("INCR", key), int, repeatable=False)
@@ -124,34 +100,35 @@ def test_a_stop_that_strikes_a_thread_anywhere_leaves_no_other_waiting_and_no_ca
     sharing = Sharing(Connection(Target.from_url(server.url), name="test"))
     said: dict[str, Any] = {}
 
-    def ask(who: str, struck: Struck) -> None:
-        sys.settrace(struck.trace)
+    def stop() -> None:
+        raise Stop("timeout")
+
+    def ask(who: str, strike: Strike) -> None:
         try:
-            said[who] = sharing.round_trip([incr(who)])[0]
-        except Stop as stop:
-            said[who] = stop
-        finally:
-            sys.settrace(None)
+            with strike.watched():
+                said[who] = sharing.round_trip([incr(who)])[0]
+        except Stop as stopped:
+            said[who] = stopped
 
     def play(so_far: int) -> bool:
         """Two callers that share a round trip, one of them stopped so far into it; False if that is past its end."""
-        struck, both = Struck(so_far), [f"{so_far}a", f"{so_far}b"]
-        threads = [threading.Thread(target=ask, args=(who, struck), daemon=True) for who in both]
+        strike, both = Strike(module, so_far, stop), [f"{so_far}a", f"{so_far}b"]
+        threads = [threading.Thread(target=ask, args=(who, strike), daemon=True) for who in both]
         with sharing._wire:  # until both have gathered, or one is struck before
             for thread in threads:
                 thread.start()
-            wait_until("both wait", lambda: struck.done or len(sharing._gathered) == 2)
+            wait_until("both wait", lambda: strike.done or len(sharing._gathered) == 2)
         for thread in threads:
             thread.join(10)
         assert not any(thread.is_alive() for thread in threads), f"somebody waits for ever: struck at {so_far}"
         stopped = [who for who in both if isinstance(said[who], Stop)]
-        assert len(stopped) == struck.done
+        assert len(stopped) == strike.done
         for who in set(both) - set(stopped):
             assert said[who] == 1 or isinstance(said[who], Unavailable)
         assert all(int(server.command("GETDEL", who) or 0) <= 1 for who in both)
         assert sharing.ask(incr("after")) == so_far
         assert not sharing._gathered
-        return struck.done
+        return strike.done
 
     so_far = 1
     while play(so_far):

@@ -33,9 +33,14 @@ Heard: TypeAlias = bytes | Mark
 
 
 class Inbox:
-    """The part both kinds share: what is in the box, and leaving."""
+    """The part both kinds share: what is in the box, and leaving.
+
+    Attributes:
+        name: nothing else is this object; it outlives the box with whoever has noted it.
+    """
 
     def __init__(self, leave: Callable[[Inbox], None]) -> None:
+        self.name = object()
         self._leave = leave
         self._heard: deque[Heard] = deque()
 
@@ -44,7 +49,7 @@ class Inbox:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Hear no more."""
+        """Hear no more. Waits for nothing: the collector may call it in any thread, whatever that is at."""
         self._leave(self)
 
     def _add(self, heard: Heard) -> None:
