@@ -23,6 +23,9 @@ LOCK, SWEEP = 2.0, 1.0
 BOTH_KINDS = pytest.mark.parametrize("any_server", ["redis", "valkey"], indirect=True)
 """A row that is played with Redis and with Valkey, because the server has a say in it."""
 
+APART = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
+"""How a program is started for which process numbers are counted anew. Takes the rights of root, and Linux."""
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -30,6 +33,7 @@ class WorkerProcess:
     """`heavylift worker` as a user runs it. `module`: one, or several with spaces between.
 
     `source`: where its package is; the working tree if not said. `extra`: for its environment, beside the settings.
+    `apart`: process numbers are counted anew for it, as in a container: by its own account it is number 1.
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class WorkerProcess:
         module: str = "tests.faults.jobs",
         source: Path | None = None,
         extra: Mapping[str, str] | None = None,
+        apart: bool = False,
         **settings: object,
     ) -> None:
         self.log = folder / f"worker-{os.urandom(3).hex()}.log"
@@ -54,7 +59,7 @@ class WorkerProcess:
         env |= {f"HEAVYLIFT_{name.upper()}": str(value) for name, value in chosen.items()}
         with self.log.open("w") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "heavylift", "worker", *module.split()],
+                [*(APART if apart else ()), sys.executable, "-m", "heavylift", "worker", *module.split()],
                 cwd=folder,
                 env=env,
                 stdout=out,
@@ -62,6 +67,7 @@ class WorkerProcess:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
+        self._apart = apart
         self._family: list[psutil.Process] = []
 
     @property
@@ -78,7 +84,11 @@ class WorkerProcess:
 
     def signal(self, what: signal.Signals) -> None:
         self.family()
-        self.process.send_signal(what)
+        if self._apart:  # what has started it does not pass signals on
+            for worker in psutil.Process(self.pid).children():
+                worker.send_signal(what)
+        else:
+            self.process.send_signal(what)
 
     def kill9(self) -> None:
         self.signal(signal.SIGKILL)

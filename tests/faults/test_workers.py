@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import subprocess
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ import pytest
 
 from heavylift import Client, Job
 from tests.faults import heavy, jobs
-from tests.faults.harness import LOCK, SWEEP, WorkerProcess
+from tests.faults.harness import APART, LOCK, SWEEP, WorkerProcess
 from tests.faults.ledger import Ledger
 from tests.faults.rows import Row
 from tests.servers import Server
@@ -122,3 +125,47 @@ def test_a_handler_that_keeps_the_interpreter_beyond_the_lock_costs_starts_and_n
     row.judge(any_server)
     assert row.facts.double_completions == 0
     assert starving.record().counters.starts == 2
+
+
+@pytest.fixture
+def temporary() -> Iterator[str]:
+    """A folder for what workers keep while they live: nothing of a container outlives it to tidy that up."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield folder
+
+
+@pytest.fixture
+def twins(temporary: str, start_worker: StartWorker, client: Client) -> Callable[[int], list[WorkerProcess]]:
+    """`twins(2)` starts as many more workers that have the host's name and the process number in common."""
+    if not shutil.which("unshare") or subprocess.run([*APART, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("process numbers cannot be counted anew for a process here")
+
+    def start(count: int) -> list[WorkerProcess]:
+        known = len(client.workers())
+        own = {"TMPDIR": temporary}
+        started = [start_worker(apart=True, ready=False, slots=1, extra=own) for _ in range(count)]
+        wait_until("all are known", lambda: len(client.workers()) == known + count, timeout=30)
+        assert len({(seen["host"], seen["pid"]) for seen in client.workers()}) == 1
+        return started
+
+    return start
+
+
+@pytest.mark.row(18)
+def test_workers_with_the_same_host_name_and_process_number_are_told_apart(
+    any_server: Server, twins: Callable[[int], list[WorkerProcess]], client: Client, ledger: Ledger, row: Row
+) -> None:
+    """One of three is killed: what it ran is taken over, what the other ran goes on."""
+    row.inject("three workers with the same host name and process number")
+    first, _ = twins(2)
+    held = [row.hold(client, jobs.work_until_told) for _ in range(2)]  # one each
+    twins(1)
+    assert [job.result(20) for job in row.put(client, 100)] == [1] * 100
+    assert ledger.counts("start").most_common(1)[0][1] == 1
+    assert [seen["locks_lost"] for seen in client.workers()] == [0, 0, 0]
+    row.inject("kill -9 of one that runs a job")
+    first.kill9()
+    wait_until("what it ran runs again", lambda: sorted(map(row.starts, held)) == [1, 2], timeout=20)
+    row.judge(any_server)
+    assert sorted(map(row.starts, held)) == [1, 2]
+    assert row.facts.doubled == 1
