@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest
 PARALLEL := -n logical --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: run-worker enqueue status samples test test-models test-faults faults-report chaos fuzz bench bench-peers lint format docs clean help
+.PHONY: run-worker enqueue status samples test test-models test-faults faults-report chaos recycles fuzz bench bench-peers lint format docs clean help
 
 ##@ Use it
 
@@ -43,6 +43,9 @@ faults-report: $(VENV)/test.stamp  ## play the fault matrix, five to twenty time
 MINUTES ?= 1
 chaos: $(VENV)/test.stamp  ## kill, freeze and cut off at random for MINUTES=1, under load, and see that nothing is lost (ARGS="--seed 7 --record FILE")
 	@$(BIN)/python -m tests.faults.chaos --minutes $(MINUTES) $(ARGS)
+
+recycles: $(VENV)/test.stamp  ## have slots renewed 20,000 times, and 500 times beside threads that log (ARGS="--recycles 1000 --minutes 5 --record FILE")
+	@$(BIN)/python -m tests.faults.recycles $(ARGS)
 
 fuzz: $(VENV)/test.stamp  ## give handlers, codec and pipes damaged input for MINUTES=1 (one round again: ARGS="--seed 7")
 	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(ARGS)

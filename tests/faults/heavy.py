@@ -100,7 +100,7 @@ _leaked: list[bytes] = []
 
 @handler(lane="cpu", queue="heavy")
 def leaks(ctx: Context, ledger: str, size: int, seconds: float) -> int:
-    """Keeps so many bytes for good. What its process has now."""
+    """Keeps so many bytes for good, and takes its time. What its process has now."""
     note(ledger, ctx, "start")
     _leaked.append(b"x" * size)
     time.sleep(seconds)
@@ -114,7 +114,7 @@ _shared = threading.Lock()
 
 @handler(queue="light", timeout=600)
 def talks(ctx: Context, ledger: str, gate: str) -> int:
-    """Logs and takes locks without a pause until the file `gate` exists; how often."""
+    """Logs, and takes a lock that it shares with others, until the file `gate` exists; how often."""
     note(ledger, ctx, "start")
     log, count = logging.getLogger("tests.talks"), 0
     while not Path(gate).exists():
@@ -122,7 +122,7 @@ def talks(ctx: Context, ledger: str, gate: str) -> int:
             count += 1
             log.warning("held the lock %d times", count)
         ctx.log.debug("and again", count=count)
-        time.sleep(0.001)
+        time.sleep(0.005)
     note(ledger, ctx, "finish")
     return count
 
