@@ -57,6 +57,40 @@ def _stat(server: Server, command: str) -> int:
     return int(said["calls"])
 
 
+def test_a_server_is_asked_what_it_can_do_once_on_each_connection(make_client: MakeClient, kept: Server) -> None:
+    client = make_client(kept.url)
+
+    def asked() -> tuple[int, int]:
+        """INFOs but for these of our own, and CONFIG GETs."""
+        nonlocal ours
+        with kept.client() as plain:
+            said = plain.info("commandstats")
+        ours += 1
+        return said["cmdstat_info"]["calls"] - ours, said["cmdstat_config|get"]["calls"]
+
+    ours = 0
+    client.enqueue(SPEC, durable="fsync")
+    first = asked()
+    for _ in range(5):
+        client.enqueue(SPEC, durable="fsync")
+        client.enqueue_many([SPEC, SPEC], durable="fsync")
+    assert asked() == (first[0], first[1] + 10), "behind each write the policy alone, in the same round trip"
+    before = asked()
+    kept.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    for _ in range(3):
+        assert not client.enqueue(SPEC, durable="fsync").duplicate
+    assert asked()[0] == before[0] + 1, "and once after a reconnect"
+
+
+def test_a_policy_that_is_changed_meanwhile_makes_it_unsure(make_client: MakeClient, kept: Server) -> None:
+    client = make_client(kept.url)
+    client.enqueue(SPEC, durable="fsync")
+    kept.config("appendfsync", "everysec")
+    with pytest.raises(NotDurable) as unsure:
+        client.enqueue(SPEC, durable="fsync")
+    assert client.job(unsure.value.job.id).state() == "waiting"
+
+
 def test_a_repeated_id_is_confirmed_as_well(make_client: MakeClient, kept: Server) -> None:
     make_client(kept.url).enqueue(SPEC, id="mine")
     assert make_client(kept.url).enqueue(SPEC, id="mine", durable="fsync").duplicate

@@ -91,7 +91,7 @@ class AsyncSession:
                 raise TypeError("a plan that tells events is for `tell`")
 
     async def _ask(self, calls: Sequence[Call[Any]]) -> list[Any]:
-        waits = any(call.confirm is not None for call in calls)
+        waits = any(call.confirm or call.lasting for call in calls)
         sharing = self._sharings.get(waits) or await self._connect(waits)
         answers = await sharing.round_trip(calls)
         if self._closed:  # meanwhile: do not leave open what was closed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -97,9 +97,10 @@ class Producing:
             return (yield from self._announced(partial(self._enqueue_all, [(spec, over)])))[0]
         queue, job = self._requests.make(spec, over)
         durable = job.durable or self._durable
+        depending = frozenset[str]()
         if durable != "fast":
-            yield from self._check([(queue, durable)])
-        call = self._call(queue, (job,), durable)
+            depending = yield from self._check([(queue, durable)])
+        call = self._call(queue, (job,), durable, depending)
         answers = yield from self._operations.ask_naming((call,), (queue,))
         placed = _placed(queue, or_raise(answers[0]))
         _raise_if_unsure(placed)
@@ -188,10 +189,10 @@ class Producing:
         errors: dict[int, StoreError] = {}
         trouble: StoreError | None = None
         all_batches = list(_batched(made, self._durable))
-        yield from self._check([(batch.queue, batch.durable) for batch in all_batches if batch.durable != "fast"])
+        depending = yield from self._check([(one.queue, one.durable) for one in all_batches if one.durable != "fast"])
         for window in _windows(all_batches):
             if trouble is None:
-                trouble = yield from self._send(window, placed, errors)
+                trouble = yield from self._send(window, depending, placed, errors)
             else:  # nothing more is sent after the first trouble: it would most likely meet the same
                 errors.update((place, trouble) for batch in window for place in batch.places)
         if trouble is None:
@@ -205,11 +206,15 @@ class Producing:
         raise NotAllEnqueued(placed, errors, [job.id for _, job in made])
 
     def _send(
-        self, window: Sequence[_Batch], placed: list[Placed | None], errors: dict[int, StoreError]
+        self,
+        window: Sequence[_Batch],
+        depending: Collection[str],
+        placed: list[Placed | None],
+        errors: dict[int, StoreError],
     ) -> Plan[StoreError | None]:
         """Send some batches together and note what became of each job; the first error, if there was one."""
         yield from self._linking.stage((batch.queue, job) for batch in window for job in batch.jobs)
-        calls: list[Call[Any]] = [self._call(batch.queue, batch.jobs, batch.durable) for batch in window]
+        calls: list[Call[Any]] = [self._call(one.queue, one.jobs, one.durable, depending) for one in window]
         answers = yield from self._operations.ask_naming(calls, {batch.queue for batch in window})
         for batch, answer in zip(window, answers, strict=True):
             if isinstance(answer, StoreError):
@@ -219,27 +224,32 @@ class Producing:
                     placed[place] = one
         return next((answer for answer in answers if isinstance(answer, StoreError)), None)
 
-    def _call(self, queue: str, jobs: Sequence[NewJob], durable: Durable) -> Call[Any]:
+    def _call(self, queue: str, jobs: Sequence[NewJob], durable: Durable, depending: Collection[str]) -> Call[Any]:
         call = self._operations.jobs.enqueue(queue, jobs, new_id())
         if durable == "fast":
             return call
-        return confirmed(call, self._operations.jobs.keys(queue), durable, self._wait_ms)
+        keys = self._operations.jobs.keys(queue)
+        return confirmed(call, keys, durable, self._wait_ms, depends=queue in depending)
 
-    def _check(self, wanted: Iterable[tuple[str, Durable]]) -> Plan[None]:
-        """Refuse what the servers of these queues cannot give, before anything is sent."""
+    def _check(self, wanted: Iterable[tuple[str, Durable]]) -> Plan[frozenset[str]]:
+        """Refuse what the servers of these queues cannot give, before anything is sent; the queues whose one `DEPENDS`.
+
+        The servers are asked once on each connection.
+        """
         keys, patience = self._operations.jobs.keys, self._operations.patience
         asked = list(dict.fromkeys(wanted))
         if not asked:
-            return
+            return frozenset()
         answers = yield from ask_all([lacking(keys(queue), durable) for queue, durable in asked], patience)
         reasons = [or_raise(answer) for answer in answers]
         if why := next((why for why in reasons if why not in (None, DEPENDS)), None):
             raise ServerUnsupported(why)
-        doubtful = [keys(queue) for (queue, _), why in zip(asked, reasons, strict=True) if why == DEPENDS]
+        doubtful = frozenset(queue for (queue, _), why in zip(asked, reasons, strict=True) if why == DEPENDS)
         if doubtful:
-            calls = [syncing(of) if self._own_server else policy(of) for of in doubtful]
+            calls = [(syncing if self._own_server else policy)(keys(queue)) for queue in doubtful]
             for answer in (yield from ask_all(calls, patience)):
                 _believed(answer)
+        return doubtful
 
 
 def _believed(always: Any) -> None:

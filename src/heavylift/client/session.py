@@ -95,7 +95,7 @@ class Session:
                 raise TypeError("a plan that tells events is for `tell`")
 
     def _ask(self, calls: Sequence[Call[Any]]) -> list[Any]:
-        waits = any(call.confirm is not None for call in calls)
+        waits = any(call.confirm or call.lasting for call in calls)
         sharing = self._sharings.get(waits) or self._connect(waits)
         answers = sharing.round_trip(calls)
         if self._closed:  # meanwhile: do not leave open what was closed

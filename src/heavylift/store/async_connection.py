@@ -38,7 +38,7 @@ class AsyncConnection:
     async def round_trip(self, calls: Sequence[Call[Any]]) -> list[Any]:
         """As `Connection.round_trip`."""
         async with self._turn:
-            exchange = Exchange(calls, self._slots, self._patience, self._rights)
+            exchange = Exchange(calls, self._slots, self._patience, self._rights, self._told)
             while exchange.open:
                 if exchange.pause:
                     await asyncio.sleep(exchange.pause)
@@ -96,6 +96,9 @@ class AsyncConnection:
 
     def _rights(self, node: Node) -> Rights:
         return self._link(node).rights
+
+    def _told(self, node: Node) -> dict[tuple[Arg, ...], Any]:
+        return self._link(node).told
 
     def _link(self, node: Node) -> AsyncLink:
         if (link := self._links.get(node)) is None:

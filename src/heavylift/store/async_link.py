@@ -22,6 +22,7 @@ class AsyncLink:
     def __init__(self, target: Target, name: str) -> None:
         self.target = target
         self.rights = Rights()
+        self.told: dict[tuple[Arg, ...], Any] = {}
         self._name = name
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._reader = reader()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -23,17 +23,16 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Confirm:
-    """How to learn whether what a call wrote is kept: two commands behind it, on the same connection.
+    """How to learn whether what a call wrote is kept: commands behind it, on the same connection.
 
     Attributes:
-        write: writes, so that the second speaks of all that was there before.
-        wait: waits until it is kept.
-        met: whether it is, by the reply to `wait`.
+        commands: one that writes, so that the next speaks of all that was there before; that, which waits until it is
+            kept; and what else must be known.
+        met: whether it is kept, by their replies. None of them is a refusal.
     """
 
-    write: tuple[Arg, ...]
-    wait: tuple[Arg, ...]
-    met: Callable[[Any], bool]
+    commands: tuple[tuple[Arg, ...], ...]
+    met: Callable[[Sequence[Any]], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +54,7 @@ class Call(Generic[T_co]):
         script: for a script call, what to load if the server does not know it.
         repeatable: sending it again after a lost reply changes nothing more.
         confirm: then the answer is `Confirmed`.
+        lasting: whether this answer holds for as long as the connection does: then it is not asked there again.
     """
 
     keys: tuple[str, ...]
@@ -63,3 +63,4 @@ class Call(Generic[T_co]):
     script: Script | None = None
     repeatable: bool = True
     confirm: Confirm | None = None
+    lasting: Callable[[Any], bool] | None = None

@@ -52,7 +52,7 @@ class Connection:
                 (In a Cluster one node's failure is an `Unavailable` in the place of each of its calls.)
             PermissionMissing: the credentials are refused.
         """
-        exchange = Exchange(calls, self._slots, self._patience, self._rights)
+        exchange = Exchange(calls, self._slots, self._patience, self._rights, self._told)
         while exchange.open:
             if exchange.pause:
                 time.sleep(exchange.pause)
@@ -131,6 +131,9 @@ class Connection:
 
     def _rights(self, node: Node) -> Rights:
         return self._link(node).rights
+
+    def _told(self, node: Node) -> dict[tuple[Arg, ...], Any]:
+        return self._link(node).told
 
     def _link(self, node: Node) -> Link:
         if (link := self._links.get(node)) is None:

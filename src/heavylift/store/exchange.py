@@ -34,6 +34,11 @@ def _anything(node: Node) -> Rights:
     return rights
 
 
+def _nothing(node: Node) -> dict[tuple[Arg, ...], Any]:
+    """For those who remember no answers."""
+    return {}
+
+
 class Exchange:
     """One round trip of `calls`. Ask `sends`, send, `feed` the replies; again while `open`; then read `results`.
 
@@ -42,6 +47,7 @@ class Exchange:
         slots: of a Cluster.
         patience: seconds that may be waited for a slot on its way.
         rights: what is known of the user's on the connection to a node.
+        told: answers that last, by their commands, on the connection to a node.
 
     Attributes:
         results: in the order of the calls: the parsed answer, or the error this call was refused with.
@@ -55,11 +61,13 @@ class Exchange:
         slots: Slots | None = None,
         patience: float = 2.0,
         rights: Callable[[Node], Rights] = _anything,
+        told: Callable[[Node], dict[tuple[Arg, ...], Any]] = _nothing,
     ) -> None:
         self._calls = calls
         self._slots = slots
         self._patience = patience
         self._rights = rights
+        self._told = told
         self._unsure: dict[Node, list[int]] = {}
         self._todo: list[int] = list(range(len(calls)))
         self._asking: dict[int, Node] = {}
@@ -87,6 +95,9 @@ class Exchange:
             call = self._calls[index]
             asked = self._asking.get(index)
             node = asked or (self._slots.node(call.keys[0]) if self._slots else None)
+            if call.lasting and call.command in (told := self._told(node)):
+                self.results[index] = told[call.command]
+                continue
             script, rights = call.script, self._rights(node)
             if not rights.known(call):
                 later.append(index)
@@ -121,10 +132,10 @@ class Exchange:
         self._confirms = {}
         for node, commands in sends.items():
             wanted = [confirm for index in self._sent[node] if (confirm := self._confirm_of(index))]
-            distinct = list({confirm.wait: confirm for confirm in wanted}.values())
+            distinct = list({confirm.commands: confirm for confirm in wanted}.values())
             self._confirms[node] = distinct
             for confirm in distinct:
-                commands += [confirm.write, confirm.wait]
+                commands += confirm.commands
 
     def _confirm_of(self, index: int) -> Confirm | None:
         return None if index == _NOT_OURS else self._calls[index].confirm
@@ -141,19 +152,25 @@ class Exchange:
             if isinstance(reply, Refusal):
                 self._refused(node, index, reply)
             else:
-                self.results[index] = self._answer(self._calls[index], reply, kept)
+                answer = self.results[index] = self._answer(self._calls[index], reply, kept)
+                lasting = self._calls[index].lasting
+                if lasting and not isinstance(answer, StoreError) and lasting(answer):
+                    self._told(node)[self._calls[index].command] = answer
 
-    def _kept(self, node: Node, replies: Sequence[Any]) -> dict[tuple[Arg, ...], bool]:
-        """By waiting command, whether what was written before it is kept."""
-        confirms = self._confirms[node]
-        pairs = zip(confirms, replies[::2], replies[1::2], strict=True)
-        return {one.wait: not isinstance(wrote, Refusal) and one.met(waited) for one, wrote, waited in pairs}
+    def _kept(self, node: Node, replies: Sequence[Any]) -> dict[tuple[tuple[Arg, ...], ...], bool]:
+        """By confirming commands, whether what was written before them is kept."""
+        kept, at = {}, 0
+        for one in self._confirms[node]:
+            mine = replies[at : at + len(one.commands)]
+            at += len(mine)
+            kept[one.commands] = not any(isinstance(reply, Refusal) for reply in mine) and one.met(mine)
+        return kept
 
-    def _answer(self, call: Call[Any], reply: Any, kept: dict[tuple[Arg, ...], bool]) -> Any:
+    def _answer(self, call: Call[Any], reply: Any, kept: dict[tuple[tuple[Arg, ...], ...], bool]) -> Any:
         answer = _parsed(call, reply)
         if call.confirm is None or isinstance(answer, StoreError):
             return answer
-        return Confirmed(answer, kept[call.confirm.wait])
+        return Confirmed(answer, kept[call.confirm.commands])
 
     def fail(self, node: Node, error: StoreError) -> None:
         """The node could not be asked, or did not answer."""

@@ -44,6 +44,7 @@ class Link:
     def __init__(self, target: Target, name: str) -> None:
         self.target = target
         self.rights = Rights()
+        self.told: dict[tuple[Arg, ...], Any] = {}
         self._name = name
         self._dialled: Any = None
         self._socket: socket.socket | None = None
