@@ -246,7 +246,7 @@ def test_a_backoff_may_be_said_in_four_ways(given: Any, kept: Any) -> None:
         ("timeout", float("nan"), "give seconds"),
         ("timeout", "60", "give seconds"),
         ("timeout", True, "give seconds"),
-        ("timeout", timedelta(seconds=3), "give seconds as a number"),
+        ("timeout", timedelta(0), "give seconds above zero"),
         ("grace", -1, "give seconds"),
         ("retries", -1, "zero or more"),
         ("retries", 2.5, "zero or more"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -155,7 +156,7 @@ def test_two_handlers_of_one_name_are_refused_naming_both_places(project: Path) 
 # --- a registry of handlers at hand ----------------------------------------------------------------------
 
 
-@handler(lane="cpu", queue="images", retries=7, backoff=[5], timeout=60, grace=2)
+@handler(lane="cpu", queue="images", retries=7, backoff=[5], timeout=60, grace=timedelta(seconds=2))
 def resize(source: str) -> None: ...
 
 

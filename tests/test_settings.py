@@ -201,6 +201,32 @@ def test_a_call_that_cannot_be_meant_is_refused_by_name(tmp_path: Path, said: di
     assert refused.value.field == field
 
 
+@pytest.mark.parametrize(
+    ("file", "env", "said", "where"),
+    [
+        ("places = -1", {}, {}, "heavylift.toml"),
+        ("plaaces = 1", {}, {}, "heavylift.toml"),
+        ("queues = {images = 0}", {}, {}, "heavylift.toml"),
+        ("middleware = [1]", {}, {}, "heavylift.toml"),
+        ("middleware = 'a:B'", {}, {}, "heavylift.toml"),
+        ("allowed_roots = 3", {}, {}, "heavylift.toml"),
+        ("places = -1", {"HEAVYLIFT_PLACES": "-2"}, {}, "HEAVYLIFT_PLACES"),
+        (None, {"HEAVYLIFT_DURABLE": "sure"}, {}, "HEAVYLIFT_DURABLE"),
+        (None, {"HEAVYLIFT_PREFIX": "a b"}, {}, "HEAVYLIFT_PREFIX"),
+        ("places = 1", {"HEAVYLIFT_PLACES": "2"}, {"places": -3}, None),
+        ("lock = 1", {}, {"heartbeat": 1.0}, None),
+    ],
+)
+def test_what_is_refused_is_said_to_come_from_its_file_or_its_variable(
+    tmp_path: Path, file: str | None, env: dict[str, str], said: dict[str, Any], where: str | None
+) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        load(tmp_path, env, file, **said)
+    assert ("said by" in str(refused.value)) == (where is not None)
+    place = str(tmp_path / where) if where == "heavylift.toml" else where
+    assert place is None or str(refused.value).endswith(f"(said by {place})")
+
+
 names = st.sampled_from([f.name for f in dataclasses.fields(Settings) if f.name != "root"])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -80,6 +81,10 @@ def test_what_cannot_be_called_without_arguments_is_refused(load: Any) -> None:
 def test_a_time_that_is_none_is_refused(timeout: Any) -> None:
     with pytest.raises(HandlerError, match="give seconds above zero"):
         Setup(dict, timeout=timeout)
+
+
+def test_the_time_it_may_take_is_said_in_seconds_or_as_a_timedelta() -> None:
+    assert Setup(dict, timeout=timedelta(minutes=2)).timeout == Setup(dict, timeout=120).timeout == 120.0
 
 
 def test_a_job_run_in_a_test_has_it_loaded_and_fails_with_the_cause_setup() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from heavylift.arguments import blame, decode_other, encode_other
-from heavylift.duration import seconds
+from heavylift.duration import said_seconds
 from heavylift.errors import UNREADABLE, InvalidArgument, InvalidJob, InvalidResult, PayloadTooLarge
 from heavylift.job import Envelope, JobSpec, Progress
 from heavylift.options import JobOptions
@@ -110,8 +110,6 @@ def seal(
     data = encode_args(spec)
     if len(data) > limit:
         raise PayloadTooLarge("args", f"{len(data)} bytes", f"is above max_payload ({limit}); pass a path instead")
-    keep = None if options.keep is None else seconds("keep", options.keep)
-    keep_failed = None if options.keep_failed is None else seconds("keep_failed", options.keep_failed)
     return encode_envelope(
         Envelope(
             handler=spec.handler,
@@ -119,10 +117,10 @@ def seal(
             enqueued_at=time.time_ns() // 1_000_000 if enqueued_at is None else enqueued_at,
             retries=options.retries,
             backoff=options.backoff,
-            timeout=options.timeout,
-            grace=options.grace,
-            keep=keep,
-            keep_failed=keep_failed,
+            timeout=said_seconds("timeout", options.timeout),
+            grace=said_seconds("grace", options.grace),
+            keep=said_seconds("keep", options.keep),
+            keep_failed=said_seconds("keep_failed", options.keep_failed),
             tags=options.tags,
             correlation_id=options.correlation_id,
             secret=options.secret,

@@ -41,8 +41,8 @@ class HandlerOptions(TypedDict, total=False):
         name: what it is registered under; the function's name if not given.
         lane: `io` (threads and an event loop) or `cpu` (processes).
         queue: where its jobs wait; `default` or `cpu`, by its lane, if not given.
-        timeout: seconds an attempt may take; for ever if not given.
-        grace: seconds between asking an attempt to stop and ending it.
+        timeout: seconds or timedelta that an attempt may take; for ever if not given.
+        grace: seconds or timedelta between asking an attempt to stop and ending it.
         retries: tries after the first.
         backoff: waits between tries: a `Backoff`, seconds, a list of seconds, or a function of the number of
             failures so far (from 1) that returns seconds.
@@ -76,8 +76,8 @@ class HandlerOptions(TypedDict, total=False):
     name: str
     lane: LaneName
     queue: str
-    timeout: float
-    grace: float
+    timeout: float | timedelta
+    grace: float | timedelta
     retries: int
     backoff: Backoff | float | Sequence[float] | Callable[[int], float]
     retry_on: type[BaseException] | tuple[type[BaseException], ...]

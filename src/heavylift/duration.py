@@ -15,6 +15,11 @@ def seconds(field_name: str, value: float | timedelta) -> float:
     return float(number)
 
 
+def said_seconds(field_name: str, value: float | timedelta | None) -> float | None:
+    """As `seconds`; None, not said, stays None."""
+    return None if value is None else seconds(field_name, value)
+
+
 def span(seconds: float) -> str:
     """A span of time in the two units that matter: `340 ms`, `4.2 s`, `3 min 5 s`, `2 h 4 min`."""
     if seconds < 1:

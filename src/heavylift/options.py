@@ -123,8 +123,8 @@ class JobOptions(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     expires: float | timedelta | None = None
     retries: int | None = None
     backoff: Backoff | None = None
-    timeout: float | None = None
-    grace: float | None = None
+    timeout: float | timedelta | None = None
+    grace: float | timedelta | None = None
     keep: float | timedelta | None = None
     keep_failed: float | timedelta | None = None
     keep_count: int | None = None
@@ -149,17 +149,14 @@ def check_options(options: JobOptions) -> None:
     Raises:
         InvalidArgument: the first option that is wrong.
     """
-    for name in ("delay", "expires", "keep", "keep_failed"):
+    for name in ("delay", "expires", "timeout", "grace", "keep", "keep_failed"):
         if (value := getattr(options, name)) is not None:
             seconds(name, value)
     for name in ("keep_count", "keep_failed_count"):
         value = getattr(options, name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST_KEPT):
             raise InvalidArgument(name, value, f"give a whole number, 0 to {MOST_KEPT:,}")
-    for name in ("timeout", "grace"):
-        if (value := getattr(options, name)) is not None and (isinstance(value, timedelta) or seconds(name, value) < 0):
-            raise InvalidArgument(name, value, "give seconds as a number")
-    if options.timeout is not None and options.timeout <= 0:
+    if options.timeout is not None and not seconds("timeout", options.timeout):
         raise InvalidArgument("timeout", options.timeout, "give seconds above zero, or leave it out")
     if options.at is not None:
         _check_at(options)

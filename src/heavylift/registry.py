@@ -19,6 +19,7 @@ from typing import Any
 
 from heavylift.decide import Policy
 from heavylift.declaration import LaneName
+from heavylift.duration import said_seconds
 from heavylift.errors import HandlerError
 from heavylift.handler import Handler
 from heavylift.job import Envelope
@@ -103,13 +104,13 @@ class Registry:
     def timeout(self, envelope: Envelope) -> float | None:
         """Seconds an attempt of a job may take; None for ever."""
         handler = self._known.get(envelope.handler)
-        timeout: float | None = _first(envelope.timeout, handler and handler.options.timeout)
+        timeout: float | None = _first(envelope.timeout, handler and said_seconds("timeout", handler.options.timeout))
         return timeout
 
     def grace(self, envelope: Envelope, default: float) -> float:
         """Seconds between asking an attempt of a job to stop and ending it."""
         handler = self._known.get(envelope.handler)
-        grace: float = _first(envelope.grace, handler and handler.options.grace, default)
+        grace: float = _first(envelope.grace, handler and said_seconds("grace", handler.options.grace), default)
         return grace
 
 

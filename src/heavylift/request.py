@@ -43,8 +43,8 @@ class EnqueueOptions(TypedDict, total=False):
         expires: seconds or timedelta; not started by then, it goes to the dead letters.
         retries: tries after the first.
         backoff: waits between tries: a `Backoff`, seconds, or a list of seconds.
-        timeout: seconds an attempt may take.
-        grace: seconds between asking an attempt to stop and ending it.
+        timeout: seconds or timedelta that an attempt may take.
+        grace: seconds or timedelta between asking an attempt to stop and ending it.
         keep: seconds or timedelta that the job is kept once it has ended.
         tags: words to find it by.
         secret: names of arguments, like `("password", "card.number")`, that are left out of logs and records.
@@ -68,8 +68,8 @@ class EnqueueOptions(TypedDict, total=False):
     expires: float | timedelta | None
     retries: int | None
     backoff: Backoff | float | Sequence[float] | None
-    timeout: float | None
-    grace: float | None
+    timeout: float | timedelta | None
+    grace: float | timedelta | None
     keep: float | timedelta | None
     keep_failed: float | timedelta | None
     tags: Sequence[str] | None

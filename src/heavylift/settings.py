@@ -154,11 +154,21 @@ class Settings:
         """
         env = os.environ if env is None else env
         root = Path(said.get("root") or env.get("HEAVYLIFT_ROOT") or project_root()).resolve()
-        values: dict[str, Any] = {**_from_file(root / "heavylift.toml"), **_from_env(env)}
-        values.update({name: value for name, value in said.items() if value is not None})
-        values["root"] = root
-        unknown = set(values) - {f.name for f in fields(cls)}
-        if unknown:
+        file = root / "heavylift.toml"
+        of_call = {name: value for name, value in said.items() if value is not None}
+        of_env, of_file = _from_env(env), _from_file(file)
+        try:
+            return cls._of({**of_file, **of_env, **of_call, "root": root})
+        except InvalidArgument as wrong:
+            name = wrong.field
+            if name in of_call or not (name in of_env or name in of_file):
+                raise
+            where = _variable(env, name) if name in of_env else str(file)
+            raise InvalidArgument(name, wrong.value, f"{wrong.remedy} (said by {where})") from None
+
+    @classmethod
+    def _of(cls, values: dict[str, Any]) -> Settings:
+        if unknown := values.keys() - {f.name for f in fields(cls)}:
             name = min(unknown)
             raise InvalidArgument(name, values[name], "is not a setting; `heavylift settings` lists them")
         return cls(**values)
@@ -233,6 +243,12 @@ def numbers_in(where: str, text: str) -> dict[str, int]:
     return found
 
 
+def _variable(env: Mapping[str, str], name: str) -> str:
+    """The variable that says it."""
+    own = f"HEAVYLIFT_{name.upper()}"
+    return own if env.get(own) or name != "redis_url" else "REDIS_URL"
+
+
 def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if url := env.get("HEAVYLIFT_REDIS_URL") or env.get("REDIS_URL"):
@@ -254,12 +270,12 @@ def _from_file(path: Path) -> dict[str, Any]:
     if "allowed_roots" in table:
         entries = table["allowed_roots"]
         if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
-            raise InvalidArgument("allowed_roots", entries, "give a list of paths")
+            raise InvalidArgument("allowed_roots", entries, f"give a list of paths (said by {path})")
         table["allowed_roots"] = tuple((path.parent / entry).resolve() for entry in entries)
     if "middleware" in table:
         entries = table["middleware"]
         if not isinstance(entries, list):
-            raise InvalidArgument("middleware", entries, 'give a list of "module:Name"')
+            raise InvalidArgument("middleware", entries, f'give a list of "module:Name" (said by {path})')
         table["middleware"] = tuple(entries)
     if isinstance(named := table.get("queues"), list):
         table["queues"] = dict.fromkeys(named, 1) if _all_different(named) else named

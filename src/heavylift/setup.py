@@ -6,9 +6,11 @@ import inspect
 import os
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
-from heavylift.errors import HandlerError
+from heavylift.duration import seconds
+from heavylift.errors import HandlerError, InvalidArgument
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -30,21 +32,24 @@ class Setup(Generic[T_co]):
     the first use of `value` loads it.
     """
 
-    def __init__(self, load: Callable[[], T_co], *, timeout: float = TIMEOUT) -> None:
+    def __init__(self, load: Callable[[], T_co], *, timeout: float | timedelta = TIMEOUT) -> None:
         """Nothing is loaded yet.
 
         Args:
             load: makes the value; a plain function without parameters.
-            timeout: seconds it may take in a slot, which is killed then.
+            timeout: seconds or timedelta that it may take in a slot, which is killed then.
 
         Raises:
             HandlerError: it is no such function, or the time is none.
         """
         if not callable(load) or inspect.iscoroutinefunction(load) or not _takes_nothing(load):
             raise HandlerError("load", load, "give a plain function that can be called without arguments")
-        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout < 1e10:
-            raise HandlerError("timeout", timeout, "give seconds above zero")
-        self.timeout = float(timeout)
+        try:
+            self.timeout = seconds("timeout", timeout)
+        except InvalidArgument:
+            self.timeout = 0.0
+        if not self.timeout:
+            raise HandlerError("timeout", timeout, "give seconds above zero, or a timedelta")
         self._load = load
         self._guard = threading.Lock()
         self._loaded: tuple[int, T_co] | None = None  # the process it was loaded in: what is forked is not its own

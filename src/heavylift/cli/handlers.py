@@ -10,6 +10,7 @@ from rich.text import Text
 
 from heavylift.cli import output
 from heavylift.cli.session import JsonOption, Session, command
+from heavylift.duration import said_seconds
 from heavylift.handler import Handler
 from heavylift.registry import Registry
 
@@ -39,7 +40,7 @@ def handlers(
         "handler", "lane", "queue", "timeout", "takes", "what it does", whole=("handler", "lane", "queue", "timeout")
     )
     for found in registry.handlers:
-        timeout = output.duration(found.options.timeout) or "none"
+        timeout = output.duration(_timeout(found)) or "none"
         takes = ", ".join(p.name if p.required else f"[{p.name}]" for p in found.parameters)
         lane = Text(found.lane, style="cyan" if found.lane == "cpu" else "default")
         table.add_row(
@@ -48,12 +49,16 @@ def handlers(
     session.out.print(table)
 
 
+def _timeout(found: Handler[..., Any]) -> float | None:
+    return said_seconds("timeout", found.options.timeout)
+
+
 def _facts(found: Handler[..., Any]) -> dict[str, Any]:
     return {
         "name": found.name,
         "lane": found.lane,
         "queue": found.queue,
-        "timeout": found.options.timeout,
+        "timeout": _timeout(found),
         "limits": found.limits,
         "summary": found.summary,
         "place": f"{found.function.__module__}.{found.place}",
