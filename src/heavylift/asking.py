@@ -30,14 +30,32 @@ PATIENCE = 30.0
 LATE = 2.0
 """Seconds more for the worker to say so; then the one who asked does not wait any longer."""
 
+UNDO = 60.0
+"""Seconds to try to take back what was asked and never answered. The handler does not wait for it."""
+
 MOST_OPEN = 100
 """Questions of one attempt that may be open at once; a handler that starts threads may ask in each."""
 
 
 class Question(msgspec.Struct, Generic[A], frozen=True, tag=True):
-    """Base of the kinds of questions. `answers` is the type of the answer, the `A` of the kind."""
+    """Base of the kinds of questions.
+
+    Attributes:
+        answers: the type of the answer, the `A` of the kind.
+        outlives: it is answered though its attempt has ended, and the attempt is settled only then. Others are
+            dropped with their attempt.
+    """
 
     answers: ClassVar[Any]
+    outlives: ClassVar[bool] = False
+
+    def undo(self) -> Question[Any] | None:
+        """What takes it back if its answer never came: it may have taken effect. None if there is nothing to take."""
+        return None
+
+    def follows(self, other: Question[Any]) -> bool:
+        """It must not be asked before this other one has its answer."""
+        return False
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
 
 import msgspec
 
-from heavylift.asking import Answer, Answered, Asks, Question, answer, ask, ask_async, encode
+from heavylift.asking import UNDO, Answer, Answered, Asks, Question, answer, ask, ask_async, encode
 from heavylift.codec import decode_result, encode_result
 from heavylift.errors import UNREADABLE, EffectHeld, InDoubt, InvalidArgument, Stop, Unavailable
 
@@ -27,9 +27,6 @@ MAX_KEY = 500
 
 MAX_RESULT = 64 * 1024
 """Bytes of an encoded result."""
-
-GIVE_BACK = 60.0
-"""Seconds to try to take back an intent when the effect was not begun after all. Nobody waits for it."""
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -49,6 +46,14 @@ class BeginOnce(Question[Standing], frozen=True):
     again: bool = False
     answers: ClassVar[Any] = Standing
 
+    def undo(self) -> ForgetOnce:
+        """Unless it is told to go on, the handler has not begun the effect."""
+        return ForgetOnce(self.key, self.nonce)
+
+    def follows(self, other: Question[Any]) -> bool:
+        """What is being recorded, or taken back, is no doubt."""
+        return isinstance(other, (DoneOnce, ForgetOnce)) and other.key == self.key
+
 
 class DoneOnce(Question[bool], frozen=True):
     """I have done it; with this result (JSON). The answer is whether it was mine to do."""
@@ -57,6 +62,7 @@ class DoneOnce(Question[bool], frozen=True):
     result: bytes
     keep: int
     answers: ClassVar[Any] = bool
+    outlives: ClassVar[bool] = True
 
 
 class ForgetOnce(Question[bool], frozen=True):
@@ -65,6 +71,7 @@ class ForgetOnce(Question[bool], frozen=True):
     key: str
     nonce: str
     answers: ClassVar[Any] = bool
+    outlives: ClassVar[bool] = True
 
 
 class Step(Generic[T]):
@@ -136,9 +143,7 @@ class Once(Generic[T]):
         self._reporter = reporter
         self._step: Step[T] = Step(key, kind)
         self._keep = int(keep * 1000)
-        nonce = secrets.token_hex(8)
-        self._begin = BeginOnce(key, nonce, self._keep, again)
-        self._forget = ForgetOnce(key, nonce)
+        self._begin = BeginOnce(key, secrets.token_hex(8), self._keep, again)
 
     def __enter__(self) -> Step[T]:
         """Ask whether to do it.
@@ -193,7 +198,7 @@ class Once(Generic[T]):
         if not step.first:
             return None
         if step._forgotten:
-            return self._forget
+            return self._begin.undo()
         if raised is not None and step._result is None:
             return None
         if step._result is None:
@@ -202,7 +207,7 @@ class Once(Generic[T]):
 
     def _give_back(self) -> None:
         """It was asked, and the answer did not come: the effect has not been begun, whatever the answer was."""
-        self._reporter.pose(encode(self._forget), GIVE_BACK, lambda _: None)
+        self._reporter.pose(encode(self._begin.undo()), UNDO, lambda _: None)
 
 
 class Memory:

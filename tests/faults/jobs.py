@@ -7,10 +7,12 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from heavylift import Backoff, Context, handler
+from heavylift import Backoff, Context, Stop, handler
 from tests.faults.ledger import note
 
 
@@ -174,11 +176,25 @@ async def fails_twice(ctx: Context, ledger: str) -> int:
     return ctx.attempt
 
 
+@contextmanager
+def noting_a_stop(ledger: str, ctx: Context) -> Iterator[None]:
+    try:
+        yield
+    except (Stop, asyncio.CancelledError):
+        note(ledger, ctx, "stopped")
+        raise
+
+
+def await_file(ctx: Context, path: str) -> None:
+    """In its first attempt."""
+    while ctx.attempt == 1 and path and not Path(path).exists():
+        time.sleep(0.005)
+
+
 def charge(ctx: Context, ledger: str, gate: str, key: str) -> str:
     """The effect: a line in the ledger. Then it waits in the middle of it, in its first attempt."""
     note(ledger, ctx, f"effect-{key}")
-    while ctx.attempt == 1 and gate and not Path(gate).exists():
-        time.sleep(0.005)
+    await_file(ctx, gate)
     return f"receipt of {key}"
 
 
@@ -191,9 +207,12 @@ def charges(
     repeat: bool = False,
     then_die: bool = False,
     keep: float = 3600.0,
+    before: str = "",
 ) -> Any:
     note(ledger, ctx, "start")
-    with ctx.once(key, str, in_doubt="repeat" if repeat else "fail", keep=keep) as step:
+    await_file(ctx, before)
+    note(ledger, ctx, "asks")
+    with noting_a_stop(ledger, ctx), ctx.once(key, str, in_doubt="repeat" if repeat else "fail", keep=keep) as step:
         if step.first:
             step.result = charge(ctx, ledger, gate, step.key)
     if then_die and ctx.attempt == 1:
@@ -203,9 +222,10 @@ def charges(
 
 
 @handler(queue="light", timeout=60, grace=0.5, backoff=[0.05])
-def charges_lightly(ctx: Context, ledger: str, key: str, gate: str = "", keep: float = 3600.0) -> str:
+def charges_lightly(ctx: Context, ledger: str, key: str, gate: str = "", keep: float = 3600.0, before: str = "") -> str:
     note(ledger, ctx, "start")
-    with ctx.once(key, str, keep=keep) as step:
+    await_file(ctx, before)
+    with noting_a_stop(ledger, ctx), ctx.once(key, str, keep=keep) as step:
         if step.first:
             step.result = charge(ctx, ledger, gate, step.key)
     note(ledger, ctx, "finish")
@@ -213,14 +233,17 @@ def charges_lightly(ctx: Context, ledger: str, key: str, gate: str = "", keep: f
 
 
 @handler(queue="light", timeout=60, backoff=[0.05])
-async def charges_async(ctx: Context, ledger: str, key: str, gate: str = "") -> str:
+async def charges_async(ctx: Context, ledger: str, key: str, gate: str = "", before: str = "") -> str:
     note(ledger, ctx, "start")
-    async with ctx.once(key, str) as step:
-        if step.first:
-            note(ledger, ctx, f"effect-{key}")
-            while gate and not Path(gate).exists():
-                await asyncio.sleep(0.005)
-            step.result = f"receipt of {key}"
+    while ctx.attempt == 1 and before and not Path(before).exists():
+        await asyncio.sleep(0.005)
+    with noting_a_stop(ledger, ctx):
+        async with ctx.once(key, str) as step:
+            if step.first:
+                note(ledger, ctx, f"effect-{key}")
+                while gate and not Path(gate).exists():
+                    await asyncio.sleep(0.005)
+                step.result = f"receipt of {key}"
     note(ledger, ctx, "finish")
     return step.result
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -99,22 +100,65 @@ def test_who_meets_another_at_it_comes_again_and_gets_its_result(
 def test_redis_restarting_in_the_middle_of_the_effect_is_waited_out(
     handler: Any, lasting_server: Server, ledger: Ledger, tmp_path: Path
 ) -> None:
-    with Client(lasting_server.url) as client:
-        worker = WorkerProcess(lasting_server.url, tmp_path, lock=10)
+    with Client(lasting_server.url) as client, worker_of(lasting_server, tmp_path, lock=10):
+        gate = tmp_path / "gate"
+        job = client.enqueue(handler.job(ledger=str(ledger.path), key="k", gate=str(gate)))
+        wait_until("the effect has happened", lambda: effects(ledger))
+        lasting_server.kill9()
+        gate.touch()
+        lasting_server.start()
+        assert job.result(30) == "receipt of k"
+        again = client.enqueue(handler.job(ledger=str(ledger.path), key="k"))
+        assert again.result(20) == "receipt of k"
+    assert effects(ledger) == 1
+
+
+@pytest.mark.parametrize("handler", KINDS, ids=lambda handler: handler.name)
+def test_an_effect_that_was_never_begun_is_in_no_doubt_after_an_outage(
+    handler: Any, lasting_server: Server, ledger: Ledger, tmp_path: Path
+) -> None:
+    """They ask to begin while Redis is away, and are stopped, for their locks are about to lapse."""
+    with Client(lasting_server.url) as client, worker_of(lasting_server, tmp_path, slots=6):
+        first = handler.job(ledger=str(ledger.path), key="k")
+        assert client.enqueue(first).result(20) == "receipt of k"
+        gate = tmp_path / "gate"
+        held = [client.enqueue(handler.job(ledger=str(ledger.path), key=f"k{n}", before=str(gate))) for n in range(6)]
+        wait_until("they run", lambda: all(ledger.starts(job.id) for job in held), timeout=20)
+        lasting_server.kill9()
+        gate.touch()
+        wait_until("they are stopped", lambda: len(ledger.counts("stopped")) == len(held), timeout=20)
+        lasting_server.start()
+        assert [job.result(30) for job in held] == [f"receipt of k{n}" for n in range(6)]
+    assert [effects(ledger, f"k{n}") for n in range(6)] == [1] * 6
+
+
+def test_an_effect_that_was_never_begun_is_in_no_doubt_after_its_process_was_killed_in_an_outage(
+    lasting_server: Server, ledger: Ledger, tmp_path: Path
+) -> None:
+    with Client(lasting_server.url) as client, worker_of(lasting_server, tmp_path, lock=20) as worker:
+        assert client.enqueue(jobs.charges.job(ledger=str(ledger.path), key="k")).result(20) == "receipt of k"
+        gate = tmp_path / "gate"
+        job = client.enqueue(jobs.charges.job(ledger=str(ledger.path), key="k1", before=str(gate)))
+        wait_until("it runs", lambda: ledger.starts(job.id))
+        lasting_server.kill9()
+        gate.touch()
+        wait_until("it asks", lambda: "answering" in worker.log.read_text())
+        os.kill(ledger.starts(job.id)[0].pid, signal.SIGKILL)
+        lasting_server.start()
+        assert job.result(30) == "receipt of k1"
+        assert len(ledger.starts(job.id)) == 2
+    assert effects(ledger, "k1") == 1
+
+
+@contextmanager
+def worker_of(server: Server, folder: Path, **settings: object) -> Iterator[WorkerProcess]:
+    with Client(server.url) as client:
+        worker = WorkerProcess(server.url, folder, **settings)
         try:
             worker.await_ready(client)
-            gate = tmp_path / "gate"
-            job = client.enqueue(handler.job(ledger=str(ledger.path), key="k", gate=str(gate)))
-            wait_until("the effect has happened", lambda: effects(ledger))
-            lasting_server.kill9()
-            gate.touch()
-            lasting_server.start()
-            assert job.result(30) == "receipt of k"
-            again = client.enqueue(handler.job(ledger=str(ledger.path), key="k"))
-            assert again.result(20) == "receipt of k"
+            yield worker
         finally:
             worker.end()
-    assert effects(ledger) == 1
 
 
 @pytest.fixture

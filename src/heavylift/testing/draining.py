@@ -287,6 +287,8 @@ class Drain:
             return
         outcome, lines = yield from self._timed.steps(prepared)
         self._sink.ended(start.id, start.token, outcome, lines)
+        while any(entry.waits and not entry.ended for entry in self._running.entries()):
+            time.sleep(0.001)  # for what it has asked
 
     def _settle(self) -> None:
         for queue in self._settler.pending():

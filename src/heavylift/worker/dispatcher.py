@@ -193,7 +193,7 @@ class Dispatcher(Service):
     def _in_lane(self, lane: Lane, size: int) -> Iterator[int]:
         """Places that each attempt in this lane takes."""
         for entry in self._running.entries():
-            if entry.lane is lane and not entry.ended and (queue := self._queues.queues.get(entry.job.queue)):
+            if entry.lane is lane and not entry.over and (queue := self._queues.queues.get(entry.job.queue)):
                 yield queue.needs(size)
 
     def _pass_on_unserved(self, lane: LaneName, asked: set[str]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from heavylift.once import BeginOnce, DoneOnce, ForgetOnce, Standing
 from heavylift.store.jobs import Jobs
-from heavylift.worker.answering import Asker, Plan
+from heavylift.worker.questions import Asker, Plan
 
 
 def begin(jobs: Jobs, asker: Asker, question: BeginOnce) -> Plan:

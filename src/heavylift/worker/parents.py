@@ -8,7 +8,7 @@ from heavylift.job import State
 from heavylift.parents import MOST_BYTES, ParentSaid, ParentsAsked
 from heavylift.store.flowing import ParentEnd
 from heavylift.store.jobs import Jobs
-from heavylift.worker.answering import Asker, Plan
+from heavylift.worker.questions import Asker, Plan
 
 AT_ONCE = 20
 """Results of parents read together, where they were too large to be kept with the child."""

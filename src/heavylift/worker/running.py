@@ -29,6 +29,7 @@ class Running(msgspec.Struct, eq=False):
         started_at: wall clock, ms since 1970, for the record.
         begun: the handler has started.
         ended: its outcome is known and the settlement is on its way.
+        waits: its outcome is known, and is settled when what it has asked is answered.
         lost: its lock is another's.
         finish_alone: its handler may finish although contact to Redis is lost.
         progress: what it last said of how far it is; for whoever shows this worker at work.
@@ -43,11 +44,17 @@ class Running(msgspec.Struct, eq=False):
     started_at: int
     begun: bool = False
     ended: bool = False
+    waits: bool = False
     lost: bool = False
     finish_alone: bool = False
     progress: Progress | None = None
     outcome: Outcome | None = None
     attempt: Attempt | None = None
+
+    @property
+    def over(self) -> bool:
+        """Its lane is done with it."""
+        return self.ended or self.waits
 
 
 @dataclass(slots=True)

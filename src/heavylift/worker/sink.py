@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from heavylift.asking import ENDED, Answered
 from heavylift.job import Progress
 from heavylift.outcome import LockLost, Outcome, cause_of
-from heavylift.worker.answering import Answering, Asker
+from heavylift.worker.answering import Answering
+from heavylift.worker.questions import Asker
 from heavylift.worker.relay import Relay
 from heavylift.worker.running import Running, RunningTable
 from heavylift.worker.settler import Settler
@@ -37,6 +40,7 @@ class WorkerSink:
         self._relay = relay
         self._answering = answering
         self._nudge = nudge
+        self._gate = threading.Lock()  # between a question and the end of its attempt
         self.outcomes: dict[str, int] = {}
         self.lately: deque[tuple[Running, float]] | None = None
 
@@ -59,27 +63,34 @@ class WorkerSink:
     def asked(self, id: str, token: str, question: bytes, patience: float, answered: Answered) -> None:
         """Have it answered, unless its attempt is over."""
         entry = self._running.get(id, token)
-        if entry is None or entry.ended:
-            answered(ENDED)
-        else:
-            self._answering.put(Asker(entry.job.queue, id, token), question, patience, answered)
+        with self._gate:
+            if entry is not None and entry.outcome is None:
+                self._answering.put(Asker(entry.job.queue, id, token), question, patience, answered)
+                return
+        answered(ENDED)
 
     def ended(self, id: str, token: str, outcome: Outcome, log: tuple[str, ...]) -> None:
-        """Settle it; an attempt whose lock is another's has nothing to settle."""
+        """Settle it, behind what it has asked; an attempt whose lock is another's has nothing to settle."""
         cause = cause_of(outcome)
         self.outcomes[cause] = self.outcomes.get(cause, 0) + 1
         entry = self._running.get(id, token)
         if entry is None:
             return
-        entry.outcome = outcome
+        with self._gate:
+            entry.outcome = outcome
         if self.lately is not None:
             self.lately.append((entry, time.time()))
+        asker = Asker(entry.job.queue, id, token)
         if isinstance(outcome, LockLost):
+            self._answering.end(asker, lambda: None)
             self._settler.drop(entry, outcome)
             self._running.remove(id, token)
             self._nudge()
-        else:
-            self._settler.put(entry, outcome, log)
+            return
+        settle = partial(self._settler.put, entry, outcome, log)
+        entry.waits = self._answering.end(asker, settle)
+        if not entry.waits:
+            settle()
 
     def freed(self) -> None:
         """A place is free: there may be something to claim."""

@@ -364,6 +364,7 @@ class Worker:
             pass
         closing = self._close_lanes()
         self.dispatcher.give_up_at = time.monotonic() + FLUSH
+        self.answering.stop(FLUSH)  # what waits for it is to be settled
         written = self.dispatcher.stop(FLUSH)
         for thread in closing:
             thread.join()
@@ -385,7 +386,7 @@ class Worker:
         for thread in closing:
             thread.start()
         while any(thread.is_alive() for thread in closing) and any(
-            entry.lane is not None and not entry.ended for entry in self.running.entries()
+            entry.lane is not None and not entry.over for entry in self.running.entries()
         ):
             time.sleep(0.005)
         return closing
