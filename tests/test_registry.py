@@ -216,6 +216,8 @@ def test_the_policy_of_a_job(envelope: Envelope, policy: Policy) -> None:
         (Envelope("send"), None, 9.0),
         (Envelope("resize"), 60, 2),
         (Envelope("resize", timeout=5, grace=0), 5, 0),
+        (Envelope("resize", timeout=1e12, grace=1e12), 1e9, 1e9),
+        (Envelope("resize", timeout=-1, grace=-1), 0, 0),
     ],
 )
 def test_the_times_of_a_job(envelope: Envelope, timeout: float | None, grace: float) -> None:

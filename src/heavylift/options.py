@@ -23,6 +23,9 @@ PRIORITY_LIMIT = 1000
 MOST_KEPT = 10_000_000
 """No count of ended jobs to keep is above this."""
 
+LONGEST_RUN = 1e9
+"""Seconds: no timeout and no grace is longer, about 32 years. Clocks and the system's own waits end somewhere."""
+
 NAME = re.compile(r"[A-Za-z0-9_.\-]{1,100}")
 """Handlers and queues: they stand in keys, channels, labels and file names."""
 
@@ -156,6 +159,9 @@ def check_options(options: JobOptions) -> None:
         value = getattr(options, name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST_KEPT):
             raise InvalidArgument(name, value, f"give a whole number, 0 to {MOST_KEPT:,}")
+    for name in ("timeout", "grace"):
+        if (value := getattr(options, name)) is not None and seconds(name, value) > LONGEST_RUN:
+            raise InvalidArgument(name, value, f"give {LONGEST_RUN:,.0f} seconds at most")
     if options.timeout is not None and not seconds("timeout", options.timeout):
         raise InvalidArgument("timeout", options.timeout, "give seconds above zero, or leave it out")
     if options.at is not None:

@@ -24,6 +24,7 @@ from heavylift.errors import HandlerError
 from heavylift.handler import Handler
 from heavylift.job import Envelope
 from heavylift.limits import Limit
+from heavylift.options import LONGEST_RUN
 from heavylift.schedule import Declared
 
 FOLDER = "handlers"
@@ -105,13 +106,19 @@ class Registry:
         """Seconds an attempt of a job may take; None for ever."""
         handler = self._known.get(envelope.handler)
         timeout: float | None = _first(envelope.timeout, handler and said_seconds("timeout", handler.options.timeout))
-        return timeout
+        return None if timeout is None else _run(timeout)
 
     def grace(self, envelope: Envelope, default: float) -> float:
         """Seconds between asking an attempt of a job to stop and ending it."""
         handler = self._known.get(envelope.handler)
         grace: float = _first(envelope.grace, handler and said_seconds("grace", handler.options.grace), default)
-        return grace
+        return _run(grace)
+
+
+
+def _run(seconds: float) -> float:
+    """Within what a clock can take: other producers write what they like."""
+    return min(max(seconds, 0.0), LONGEST_RUN)
 
 
 def _first(*values: Any) -> Any:

@@ -7,7 +7,7 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,11 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         yield made
 
 
-def own(tmp_path: Path, *handlers: Any, places: int = 8) -> Bench:
+def own(
+    tmp_path: Path, *handlers: Any, places: int = 8, on_crash: Callable[[BaseException], None] | None = None
+) -> Bench:
     sink = Recorder()
-    lane = IoLane(Registry(handlers), settings(tmp_path, places=places), sink)
+    lane = IoLane(Registry(handlers), settings(tmp_path, places=places), sink, on_crash=on_crash)
     lane.start()
     return Bench(lane, sink, "plain")
 
@@ -310,4 +312,44 @@ def test_a_stop_that_waits_strikes_in_the_handlers_thread_and_in_no_other(tmp_pa
         assert isinstance(bench.run("waits", timeout=0.05), TimedOut), "the watch must live"
     finally:
         go.set()
+        bench.lane.close(1)
+
+
+# --- the watch -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seconds", [1e9, 9.5e9, 1e12])
+def test_a_very_long_timeout_or_grace_leaves_the_others_to_work(bench: Bench, seconds: float) -> None:
+    long = bench.start("wait", timeout=seconds, grace=seconds)
+    bench.sink.wait_inside(long)
+    assert isinstance(bench.run("wait", timeout=0.1), TimedOut)
+    bench.stop(long)
+    assert bench.sink.outcome(long) == Cancelled()
+    assert isinstance(bench.run("wait", timeout=0.1), TimedOut)
+
+
+def test_a_watch_that_dies_of_a_defect_is_told_of(tmp_path: Path) -> None:
+    @handler
+    def waits(ctx: Context) -> None:
+        ctx.progress(0.1)
+        ctx.progress(0.2)
+        while True:
+            time.sleep(0.001)
+
+    told: list[BaseException] = []
+    bench = own(tmp_path, waits, on_crash=told.append)
+    heard = bench.sink.progressed
+
+    def wrong(id: str, token: str, progress: Any) -> None:
+        if threading.current_thread().name == "heavylift-io-watch":
+            raise ZeroDivisionError
+        heard(id, token, progress)
+
+    bench.sink.progressed = wrong  # type: ignore[method-assign]
+    try:
+        bench.start("waits")
+        wait_until("it is told of", lambda: told)
+        assert isinstance(told[0], ZeroDivisionError)
+        assert not bench.lane.snapshot()["ready"]
+    finally:
         bench.lane.close(1)

@@ -37,8 +37,14 @@ class IoLane:
     """Implements `lanes.lane.Lane` for handlers that mostly wait."""
 
     def __init__(
-        self, handlers: Handlers, settings: Settings, sink: Sink, middleware: Sequence[Middleware] = ()
+        self,
+        handlers: Handlers,
+        settings: Settings,
+        sink: Sink,
+        middleware: Sequence[Middleware] = (),
+        on_crash: Callable[[BaseException], None] | None = None,
     ) -> None:
+        """`on_crash` is told if the clock dies of a defect: without it nothing is stopped any more."""
         self._handlers = handlers
         self._middleware = overriding(middleware, "call")
         self._sink = sink
@@ -52,7 +58,7 @@ class IoLane:
         self._loop = asyncio.new_event_loop()
         self._loop_thread = threading.Thread(target=self._run_loop, name="heavylift-io-loop", daemon=True)
         self._threads = Threads(self._places, self._execute, self._finish)
-        self._watch = Watch(lambda: list(self._runs.values()), self._act)
+        self._watch = Watch(lambda: list(self._runs.values()), self._act, on_crash)
 
     @property
     def name(self) -> Literal["io"]:
@@ -121,7 +127,7 @@ class IoLane:
             time.sleep(0.005)
         for run in list(self._runs.values()):
             self._give_up(run)
-        self._watch.close()
+        self._watch.stop()
         self._threads.close()
         self._close_loop()
 
@@ -133,7 +139,7 @@ class IoLane:
             "busy": len(self._runs),
             "stuck": len(self._stuck),
             "threads": len(self._threads),
-            "ready": self._loop_thread.is_alive() and not self._closing,
+            "ready": self._loop_thread.is_alive() and self._watch.running and not self._closing,
         }
 
     # --- the end of a run ---------------------------------------------------------------------------------

@@ -8,33 +8,35 @@ from collections.abc import Callable
 from math import inf
 
 from heavylift.lanes.running import Run
+from heavylift.service import Service
+
+LONGEST = 3600.0
+"""Seconds it sleeps at most: the system's own limit is not far above what a timeout may be."""
 
 
-class Watch:
+class Watch(Service):
     """A thread that looks at the runs when the first of their deadlines is due, and sleeps until the next.
 
     It keeps no list of timers: a run that ends takes its deadlines with it, and there are never more runs than places.
     """
 
-    def __init__(self, runs: Callable[[], list[Run]], act: Callable[[Run, float], None]) -> None:
+    def __init__(
+        self,
+        runs: Callable[[], list[Run]],
+        act: Callable[[Run, float], None],
+        on_crash: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        """`act` is called for each run that is due."""
+        super().__init__("io-watch", on_crash)
         self._runs = runs
         self._act = act
         self._next = inf
         self._changed = threading.Condition()
-        self._closing = False
-        self._thread = threading.Thread(target=self._loop, name="heavylift-io-watch", daemon=True)
 
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """End the thread and wait for it."""
+    def wake(self) -> None:
+        """Look at `stopping`."""
         with self._changed:
-            self._closing = True
             self._changed.notify()
-        if self._thread.is_alive():
-            self._thread.join()
 
     def sooner(self, due: float) -> None:
         """Look no later than this. Cheap if it would anyway."""
@@ -44,7 +46,8 @@ class Watch:
                     self._next = due
                     self._changed.notify()
 
-    def _loop(self) -> None:
+    def run(self) -> None:
+        """Look and sleep."""
         while self._wait():
             now = time.monotonic()
             for run in self._runs():
@@ -56,7 +59,7 @@ class Watch:
 
     def _wait(self) -> bool:
         with self._changed:
-            while not self._closing and (wait := self._next - time.monotonic()) > 0:
-                self._changed.wait(None if wait == inf else wait)
+            while not self.stopping.is_set() and (wait := self._next - time.monotonic()) > 0:
+                self._changed.wait(min(wait, LONGEST))
             self._next = inf
-            return not self._closing
+            return not self.stopping.is_set()

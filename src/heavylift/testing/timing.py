@@ -53,7 +53,7 @@ class Timed:
 
     def close(self) -> None:
         """End it."""
-        self._watch.close()
+        self._watch.stop()
 
     def steps(self, prepared: Prepared) -> Steps[tuple[Outcome, tuple[str, ...]]]:
         """Run one attempt; its outcome and its last log lines."""

@@ -185,7 +185,7 @@ class Worker:
         wanted = {queue.lane for queue in self.queues.queues.values()}
         lanes: dict[LaneName, Lane] = {}
         if "io" in wanted:
-            lanes["io"] = IoLane(self.registry, self.settings, self.sink, self.middleware)
+            lanes["io"] = IoLane(self.registry, self.settings, self.sink, self.middleware, self._crashed)
         if "cpu" in wanted:
             lanes["cpu"] = CpuLane(self.settings, modules, self.sink)
         return lanes
