@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,44 @@ def test_threads_come_when_they_are_needed(bench: Bench) -> None:
     assert bench.lane.snapshot()["threads"] == 0
     bench.run("echo")
     assert bench.lane.snapshot()["threads"] == 1
+
+
+@contextmanager
+def no_more_threads() -> Iterator[None]:
+    """The system gives none: it has no room for a stack of that size."""
+    threading.stack_size(1 << 46)
+    try:
+        yield
+    finally:
+        threading.stack_size(0)
+
+
+def test_what_the_system_gave_no_thread_for_runs_when_it_has_one_again(bench: Bench) -> None:
+    with no_more_threads():
+        id = bench.start("echo")
+        facts = bench.lane.snapshot()
+        assert (facts["ready"], facts["free"]) == (False, 0), "nothing more is claimed"
+        assert "can't start new thread" in facts["problem"]
+    assert isinstance(bench.sink.outcome(id), Completed)
+    assert bench.lane.snapshot()["ready"]
+    assert bench.lane.free() == 8
+    assert bench.sink.frees, "the worker is told to claim again"
+
+
+def test_what_gets_no_thread_for_long_is_given_back(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("heavylift.lanes.io.BEGIN_WITHIN", 0.3)
+    with no_more_threads():
+        assert bench.run("echo") == Interrupted("not_begun")
+    wait_until("all places are free", lambda: bench.lane.free() == 8)
+    assert isinstance(bench.run("echo"), Completed)
+
+
+def test_what_got_no_thread_can_be_stopped_and_keeps_no_place(bench: Bench) -> None:
+    with no_more_threads():
+        id = bench.start("echo", grace=0.1)
+        bench.stop(id)
+        assert bench.sink.outcome(id) == Cancelled()
+    assert bench.lane.snapshot()["stuck"] == 0
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from heavylift import attempt
 from heavylift.attempt import Handlers, Prepared, Start
 from heavylift.errorinfo import error_info
 from heavylift.errors import StopReason
+from heavylift.lanes.call import BEGIN_WITHIN
 from heavylift.lanes.lane import Sink
 from heavylift.lanes.running import Run
 from heavylift.lanes.threads import Threads
@@ -31,6 +32,9 @@ from heavylift.outcome import Interrupted, Outcome, Raised
 from heavylift.settings import Settings
 
 log = structlog.get_logger("heavylift")
+
+AGAIN = 0.1
+"""Seconds until the system is asked again for a thread that it did not give."""
 
 
 class IoLane:
@@ -57,8 +61,8 @@ class IoLane:
         self._loop_over = False
         self._loop = asyncio.new_event_loop()
         self._loop_thread = threading.Thread(target=self._run_loop, name="heavylift-io-loop", daemon=True)
-        self._threads = Threads(self._places, self._execute, self._finish)
-        self._watch = Watch(lambda: list(self._runs.values()), self._act, on_crash)
+        self._threads = Threads(self._places, self._execute, self._finish, self._look_soon)
+        self._watch = Watch(lambda: list(self._runs.values()), self._act, on_crash, self._look)
 
     @property
     def name(self) -> Literal["io"]:
@@ -83,7 +87,9 @@ class IoLane:
 
     def free(self) -> int:
         """Places free now."""
-        return 0 if self._closing else max(0, self._places - len(self._runs) - len(self._stuck))
+        if self._closing or self._threads.problem:
+            return 0
+        return max(0, self._places - len(self._runs) - len(self._stuck))
 
     def submit(self, starts: Sequence[Start]) -> None:
         """Run these. One hand-over to the loop and one to the threads, however many there are."""
@@ -126,20 +132,22 @@ class IoLane:
         while self._runs and time.monotonic() < deadline:
             time.sleep(0.005)
         for run in list(self._runs.values()):
-            self._give_up(run)
+            self._end(run)
         self._watch.stop()
         self._threads.close()
         self._close_loop()
 
     def snapshot(self) -> dict[str, Any]:
         """Facts for the status."""
+        problem = self._threads.problem
         return {
             "places": self._places,
             "free": self.free(),
             "busy": len(self._runs),
             "stuck": len(self._stuck),
             "threads": len(self._threads),
-            "ready": self._loop_thread.is_alive() and self._watch.running and not self._closing,
+            "ready": self._loop_thread.is_alive() and self._watch.running and not self._closing and not problem,
+            "problem": problem,
         }
 
     # --- the end of a run ---------------------------------------------------------------------------------
@@ -182,8 +190,32 @@ class IoLane:
             self._stop(run, "timeout")
         if run.end_at <= now:
             run.end_at = inf
-            self._give_up(run)
+            self._end(run)
         run.plan()
+
+    def _end(self, run: Run) -> None:
+        """Its grace is over."""
+        if self._threads.withdraw(run):
+            self._finish(run, run.stop_outcome())
+        else:
+            self._give_up(run)
+
+    # --- threads that the system does not give ----------------------------------------------------------------
+
+    def _look_soon(self) -> None:
+        self._watch.sooner(time.monotonic() + AGAIN)
+
+    def _look(self, now: float) -> float:
+        """Try again for what has no thread; called by the watch. Returns when to look again."""
+        if not self._threads.problem:
+            return inf
+        self._threads.wake()
+        for run in self._threads.withdraw_before(now - BEGIN_WITHIN):
+            self._finish(run, run.stop_outcome() if run.reason else Interrupted("not_begun"))
+        if self._threads.problem:
+            return now + AGAIN
+        self._sink.freed()
+        return inf
 
     def _stop(self, run: Run, reason: StopReason) -> None:
         if not run.stop(reason):

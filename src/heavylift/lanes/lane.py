@@ -107,5 +107,7 @@ class Lane(Protocol):
         """
 
     def snapshot(self) -> dict[str, Any]:
-        """Facts for the status: `places`, `free`, `busy`, `stuck`, `ready`, and what else the lane knows."""
+        """Facts for the status: `places`, `free`, `busy`, `stuck`, `ready`, the `problem` if it is not ready, and what
+        else the lane knows.
+        """
         ...

@@ -43,6 +43,7 @@ class Run:
 
     Attributes:
         key: job id and token.
+        made_at: when it came to the lane (monotonic).
         time_out_at, end_at, flush_at: moments (monotonic) at which the watch has something to do for it.
         reason: why it was asked to stop; the first one stays.
         settled: its outcome was given to the sink; what the handler still says is not passed on.
@@ -51,8 +52,8 @@ class Run:
         task: what runs it, for an async one.
     """
 
-    __slots__ = ("_asking", "_flush", "_lines", "_sink", "_sooner", "begun", "end_at", "flush_at", "key", "place",
-                 "prepared", "reason", "settled", "stop_sent", "task", "time_out_at")  # fmt: skip
+    __slots__ = ("_asking", "_flush", "_lines", "_sink", "_sooner", "begun", "end_at", "flush_at", "key", "made_at",
+                 "place", "prepared", "reason", "settled", "stop_sent", "task", "time_out_at")  # fmt: skip
 
     def __init__(self, prepared: Prepared, sink: Sink, sooner: Callable[[float], None]) -> None:
         start = prepared.start
@@ -64,6 +65,7 @@ class Run:
         self.stop_sent = False
         self.place: Place | None = None
         self.task: asyncio.Task[None] | None = None
+        self.made_at = time.monotonic()
         self.time_out_at = self.end_at = self.flush_at = inf
         self._sink = sink
         self._sooner = sooner

@@ -30,12 +30,21 @@ class Threads:
         limit: most threads there may be.
         execute: runs a handler to an outcome; a `Stop` may come out of it.
         finish: what to do with the outcome.
+        short: called when the system gives no thread; `wake` is to be called again soon.
     """
 
-    def __init__(self, limit: int, execute: Callable[[Run], Outcome], finish: Callable[[Run, Outcome], None]) -> None:
+    def __init__(
+        self,
+        limit: int,
+        execute: Callable[[Run], Outcome],
+        finish: Callable[[Run, Outcome], None],
+        short: Callable[[], None],
+    ) -> None:
         self._limit = limit
         self._execute = execute
         self._finish = finish
+        self._short = short
+        self._problem = ""
         self._pending: deque[Run] = deque()
         self._guard = threading.Lock()  # the four below
         self._threads: set[_Thread] = set()
@@ -71,11 +80,32 @@ class Threads:
         thread = _Thread(self)
         try:
             thread.start()
-        except RuntimeError:  # the system gives no more threads; those that run go on, and try again
+        except RuntimeError as refused:  # the system gives no more threads
             self._waking = False
-            log.exception("no thread for a handler", threads=len(self._threads))
+            if not self._problem:
+                log.error("no thread for a handler, trying again", threads=len(self._threads), why=str(refused))
+            self._problem = f"the system gives no thread: {refused}"
+            self._short()
         else:
+            self._problem = ""
             self._threads.add(thread)
+
+    @property
+    def problem(self) -> str:
+        """Why there is no thread for what is pending; empty if there is one, or nothing is."""
+        return self._problem if self._pending else ""
+
+    def withdraw(self, run: Run) -> bool:
+        """Take back what no thread has taken up yet; False if one has."""
+        try:
+            self._pending.remove(run)
+        except ValueError:
+            return False
+        return True
+
+    def withdraw_before(self, moment: float) -> list[Run]:
+        """Take back all that was submitted before then (monotonic) and no thread has taken up."""
+        return [run for run in list(self._pending) if run.made_at < moment and self.withdraw(run)]
 
     def interrupt(self, run: Run) -> None:
         """Raise `Stop` in the thread that runs this, at its next bytecode. Once; not if it has ended meanwhile."""
@@ -105,7 +135,9 @@ class Threads:
                 if not self._sleep(thread):
                     return None
                 continue
-            if self._pending and not self._waking:
+            if not self._pending:
+                self._problem = ""
+            elif not self._waking:
                 self.wake()
             return run
 

@@ -25,11 +25,13 @@ class Watch(Service):
         runs: Callable[[], list[Run]],
         act: Callable[[Run, float], None],
         on_crash: Callable[[BaseException], None] | None = None,
+        look: Callable[[float], float] = lambda now: inf,
     ) -> None:
-        """`act` is called for each run that is due."""
+        """`act` is called for each run that is due, `look` each time; it says when to look again in any case."""
         super().__init__("io-watch", on_crash)
         self._runs = runs
         self._act = act
+        self._look = look
         self._next = inf
         self._changed = threading.Condition()
 
@@ -53,9 +55,11 @@ class Watch(Service):
             for run in self._runs():
                 if run.due <= now:
                     self._act(run, now)
+            again = self._look(now)
             # Runs that begin while we look set an earlier `_next` themselves, so it is only ever brought forward.
             for run in self._runs():
                 self.sooner(run.due)
+            self.sooner(again)
 
     def _wait(self) -> bool:
         with self._changed:
