@@ -115,7 +115,6 @@ class Registry:
         return _run(grace)
 
 
-
 def _run(seconds: float) -> float:
     """Within what a clock can take: other producers write what they like."""
     return min(max(seconds, 0.0), LONGEST_RUN)
