@@ -134,6 +134,22 @@ def test_a_loop_that_raises_is_reported_and_logged(error: BaseException) -> None
     assert service.stop()
 
 
+def test_a_crash_is_reported_even_if_it_cannot_be_logged() -> None:
+    class Gone:
+        def error(self, line: str) -> None:
+            raise BrokenPipeError(32, line)
+
+    reported: list[BaseException] = []
+    structlog.configure(logger_factory=lambda *_: Gone(), cache_logger_on_first_use=False)
+    try:
+        service = Failing(ValueError("x"), reported.append)
+        service.start()
+        wait_until("the loop crashed", lambda: reported and not service.running)
+    finally:
+        structlog.reset_defaults()
+    assert service.stop()
+
+
 def test_a_loop_that_ends_by_itself_is_no_crash() -> None:
     class Brief(Service):
         def run(self) -> None:

@@ -10,9 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-import structlog
-
-log = structlog.get_logger("heavylift")
+from heavylift.log import log
 
 
 class Service:
@@ -67,6 +65,8 @@ class Service:
             self.run()
         except BaseException as crash:
             self.crashed = crash
-            log.exception("service crashed", service=self.name)
-            if self._on_crash is not None:
-                self._on_crash(crash)
+            try:
+                log.exception("service crashed", service=self.name)
+            finally:
+                if self._on_crash is not None:
+                    self._on_crash(crash)

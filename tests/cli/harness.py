@@ -161,9 +161,9 @@ class Project:
         program.wait_for("worker ready")
         return program
 
-    def start(self, *args: str) -> Program:
-        """A command that runs on."""
-        self.started.append(program := Program(self, *args))
+    def start(self, *args: str, into: int | None = None) -> Program:
+        """A command that runs on; its output goes into this descriptor, or into a file."""
+        self.started.append(program := Program(self, *args, into=into))
         return program
 
     def terminal(self, *args: str, width: int = 100, shell: str | None = None) -> Terminal:
@@ -184,16 +184,16 @@ class Project:
 
 
 class Program:
-    """A command that runs on, its output in a file."""
+    """A command that runs on, its output in a file if it is to go nowhere else."""
 
-    def __init__(self, project: Project, *args: str) -> None:
+    def __init__(self, project: Project, *args: str, into: int | None = None) -> None:
         self.output = project.folder / f"output-{os.urandom(3).hex()}"
         with self.output.open("w") as out:
             self.process = subprocess.Popen(
                 [*COMMAND, *args],
                 cwd=project.folder,
                 env=project.env,
-                stdout=out,
+                stdout=out if into is None else into,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,

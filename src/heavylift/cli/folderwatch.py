@@ -6,16 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import structlog
 import watchfiles
 
 from heavylift.cli.folder import Scanner, Watched
 from heavylift.client import Client
 from heavylift.errors import InvalidArgument, StoreError
 from heavylift.job import JobSpec, State
+from heavylift.log import log
 from heavylift.service import Service
-
-log = structlog.get_logger("heavylift")
 
 TICK = 100
 """Milliseconds between two looks while a file is being written."""

@@ -1,4 +1,8 @@
-"""Where log lines go and how they look: for people in a terminal, as JSON lines everywhere else."""
+"""Where log lines go and how they look: for people in a terminal, as JSON lines everywhere else.
+
+A line that cannot be written is lost, also for handlers that log on their own: that nobody reads what a worker says is
+no reason for a job to fail.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import json
 import logging
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -59,7 +64,8 @@ class _Above:
         self._console = console
 
     def msg(self, line: str) -> None:
-        self._console.print(Text.from_ansi(line), soft_wrap=True)
+        with suppress(Exception, SystemExit):  # rich ends the program where nobody reads any more
+            self._console.print(Text.from_ansi(line), soft_wrap=True)
 
     debug = info = warning = error = critical = exception = fatal = warn = log = msg
 
@@ -68,8 +74,11 @@ class _Lines:
     """Writes each line whole and at once."""
 
     def msg(self, line: str) -> None:
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+        except Exception:
+            pass
 
     debug = info = warning = error = critical = exception = fatal = warn = log = msg
 
@@ -78,10 +87,13 @@ class _Forward(logging.Handler):
     """What libraries and handlers log through the standard library, as lines of ours."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass it on under its logger's name."""
-        structlog.get_logger("heavylift").log(
-            record.levelno,
-            record.getMessage(),
-            logger=record.name,
-            **({"exc_info": record.exc_info} if record.exc_info else {}),
-        )
+        """Pass it on under its logger's name. A record that does not fit together is told on `stderr`, as is usual."""
+        try:
+            structlog.get_logger("heavylift").log(
+                record.levelno,
+                record.getMessage(),
+                logger=record.name,
+                **({"exc_info": record.exc_info} if record.exc_info else {}),
+            )
+        except Exception:
+            self.handleError(record)

@@ -14,10 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-import structlog
 import watchfiles
 
-log = structlog.get_logger("heavylift")
+from heavylift.log import log
 
 
 def run(folders: Sequence[Path], args: Sequence[str]) -> int:

@@ -7,12 +7,11 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from multiprocessing import util
 from typing import NoReturn
 
-import structlog
 from rich.text import Text
 
 from heavylift.cli import banner, exits, logs
@@ -22,12 +21,11 @@ from heavylift.cli.session import Session
 from heavylift.cli.signals import Signals
 from heavylift.errors import InvalidArgument
 from heavylift.locate import Place
+from heavylift.log import log
 from heavylift.registry import Registry
 from heavylift.service import Service
 from heavylift.settings import Settings
 from heavylift.worker.worker import Worker
-
-log = structlog.get_logger("heavylift")
 
 
 class Run:
@@ -86,8 +84,9 @@ class Run:
         log.warning("processes are left behind: they do not end though they were killed", pids=worker.left_behind)
         self._session.closing.close()
         shutil.rmtree(util.get_temp_dir(), ignore_errors=True)  # as the interpreter would have
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
         os._exit(code)
 
     def _work(self, worker: Worker, burst: bool) -> None:

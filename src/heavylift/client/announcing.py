@@ -34,11 +34,9 @@ class Announcer:
             if kind in self._told:
                 return
             self._told.add(kind)
-        import structlog  # here: whoever only enqueues has no other use for it
+        from heavylift.log import log  # here: whoever only enqueues has no other use for it
 
-        structlog.get_logger("heavylift").error(
-            "middleware failed after a job was enqueued (told once)", middleware=kind[0], exc_info=wrong
-        )
+        log.error("middleware failed after a job was enqueued (told once)", middleware=kind[0], exc_info=wrong)
 
 
 class Announcements:

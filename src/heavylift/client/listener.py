@@ -268,6 +268,6 @@ def _wait(readers: Sequence[Channel | Nudge], seconds: float) -> None:
 
 def _say(defect: Exception) -> None:
     """Report what should not have happened; nobody waits for this thread who could be told."""
-    import structlog  # here: a producer that never needs it does not load it
+    from heavylift.log import log  # here: a producer that never needs it does not load structlog
 
-    structlog.get_logger("heavylift").exception("the listener met a defect and begins anew", exc_info=defect)
+    log.exception("the listener met a defect and begins anew", exc_info=defect)

@@ -6,9 +6,7 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
-import structlog
-
-log = structlog.get_logger("heavylift")
+from heavylift.log import log
 
 
 class Errands:

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from functools import partial
 from math import inf
 
-import structlog
-
 from heavylift.asking import MOST_OPEN, TOO_MANY, Answer
 from heavylift.errors import StopReason
 from heavylift.lanes.call import Call
@@ -29,9 +27,8 @@ from heavylift.lanes.wire import (
     Told,
     outcome_in,
 )
+from heavylift.log import job_log
 from heavylift.outcome import Outcome
-
-job_log = structlog.get_logger("heavylift.job")
 
 MUTE = 0.5
 """Seconds between the end of a process's pipe and its being killed, should it still live."""
@@ -110,7 +107,7 @@ class Hearing:
                 self._sink.checkpointed(*call.key, state)
             case Logged(level=level, line=line):
                 call.lines.append(f"{level}: {line}")
-                getattr(job_log, level, job_log.info)(line, **call.log_fields(), source=level)
+                job_log.say(level, line, **call.log_fields(), source=level)
             case Asked():
                 self._asked(call, message)
             case End():

@@ -16,8 +16,6 @@ from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any, Literal
 
-import structlog
-
 from heavylift import attempt
 from heavylift.attempt import Handlers, Prepared, Start
 from heavylift.errorinfo import error_info
@@ -27,11 +25,10 @@ from heavylift.lanes.lane import Sink
 from heavylift.lanes.running import Run
 from heavylift.lanes.threads import Threads
 from heavylift.lanes.watch import Watch
+from heavylift.log import log
 from heavylift.middleware import Middleware, overriding
 from heavylift.outcome import Interrupted, Outcome, Raised
 from heavylift.settings import Settings
-
-log = structlog.get_logger("heavylift")
 
 AGAIN = 0.1
 """Seconds until the system is asked again for a thread that it did not give."""

@@ -20,8 +20,6 @@ from functools import partial
 from math import inf
 from typing import Any
 
-import structlog
-
 from heavylift.errors import StopReason
 from heavylift.lanes.call import Call
 from heavylift.lanes.errands import Errands
@@ -35,9 +33,8 @@ from heavylift.lanes.recycling import Recycling
 from heavylift.lanes.slot import Slot
 from heavylift.lanes.stuck import Stuck
 from heavylift.lanes.wire import Hello
+from heavylift.log import log
 from heavylift.outcome import Outcome
-
-log = structlog.get_logger("heavylift")
 
 TICK = 5.0
 """Seconds. The keeper looks around at least this often."""

@@ -15,13 +15,10 @@ from collections.abc import Callable
 from functools import partial
 from math import inf
 
-import structlog
-
 from heavylift.lanes.errands import Errands
 from heavylift.lanes.forkserver import ForkServer
 from heavylift.lanes.slot import Slot
-
-log = structlog.get_logger("heavylift")
+from heavylift.log import log
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """Seconds before the next start after one that failed, doubled each time."""

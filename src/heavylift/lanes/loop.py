@@ -10,9 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-import structlog
-
-log = structlog.get_logger("heavylift")
+from heavylift.log import log
 
 Act = Callable[[], None]
 

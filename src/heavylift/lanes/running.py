@@ -11,17 +11,14 @@ from functools import partial
 from math import inf
 from typing import Any, Protocol
 
-import structlog
-
 from heavylift.asking import ENDED, LATE, TOO_LATE, Answer, Answered, Awaited
 from heavylift.attempt import Prepared, hushed, log_fields, stopped
 from heavylift.context import LOG_LINES
 from heavylift.errors import StopReason
 from heavylift.job import Progress
 from heavylift.lanes.lane import Sink
+from heavylift.log import job_log
 from heavylift.outcome import Outcome
-
-log = structlog.get_logger("heavylift.job")
 
 _reasons = threading.Lock()
 """Held while a reason is set. One for all runs: stops are rare, and a lock for each would cost every run."""
@@ -102,7 +99,7 @@ class Run:
         if self._lines is None:
             self._lines = deque(maxlen=LOG_LINES)
         self._lines.append(f"{level}: {line}")
-        self._tell(partial(getattr(log, level), line, **self.log_fields()))
+        self._tell(partial(job_log.say, level, line, **self.log_fields()))
 
     def log_fields(self) -> dict[str, Any]:
         """Whose its log lines are."""

@@ -20,7 +20,6 @@ from multiprocessing.connection import wait
 from typing import cast
 
 import psutil
-import structlog
 
 from heavylift.errorinfo import cut
 from heavylift.errors import StopReason
@@ -30,8 +29,7 @@ from heavylift.lanes.forkserver import LOST, ForkServer, Passed, SlotContext, Sl
 from heavylift.lanes.memory import sessions
 from heavylift.lanes.outgoing import Outgoing
 from heavylift.lanes.wire import Frames, Garbled, Message, StopAsked
-
-log = structlog.get_logger("heavylift")
+from heavylift.log import log
 
 DUMP_LIMIT = 8 * 1024
 """Bytes kept of the dump of a native crash."""

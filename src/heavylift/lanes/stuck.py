@@ -10,12 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-import structlog
-
 from heavylift.lanes.loop import Loop
 from heavylift.lanes.slot import Slot
-
-log = structlog.get_logger("heavylift")
+from heavylift.log import log
 
 
 class Stuck:

@@ -11,13 +11,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 
-import structlog
-
 from heavylift.lanes.interrupting import Interruptible
 from heavylift.lanes.running import Run
+from heavylift.log import log
 from heavylift.outcome import Outcome
-
-log = structlog.get_logger("heavylift")
 
 IDLE = 30.0
 """Seconds after which a thread without work ends."""

@@ -9,15 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import structlog
-
 from heavylift.errors import Busy, StoreError
+from heavylift.log import log
 from heavylift.registry import Registry
 from heavylift.store.call import Call
 from heavylift.store.jobs import Jobs
 from heavylift.worker.contact import Contact
-
-log = structlog.get_logger("heavylift")
 
 
 class Announcing:

@@ -19,16 +19,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, Union
 
 import msgspec
-import structlog
 
 from heavylift.asking import ENDED, UNDO, Answer, Answered, Question, answer
 from heavylift.errors import UNREADABLE, Busy, HeavyliftError, StoreError, Unavailable
+from heavylift.log import log
 from heavylift.service import Service
 from heavylift.store.jobs import Jobs
 from heavylift.worker.contact import Contact
 from heavylift.worker.questions import Asked, Asker, Asking, Plan
-
-log = structlog.get_logger("heavylift")
 
 MOST = 100
 """Questions whose calls go out in one round trip."""

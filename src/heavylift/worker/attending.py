@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import structlog
-
 from heavylift.attempt import job_info
 from heavylift.decide import Settlement
 from heavylift.errors import InvalidArgument
+from heavylift.log import log
 from heavylift.middleware import Attempt, Middleware, check_carrier, overriding
 from heavylift.outcome import Outcome
 from heavylift.worker.running import Running
-
-log = structlog.get_logger("heavylift")
 
 
 class Attending:

@@ -10,14 +10,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import structlog
 import tenacity
 
 from heavylift.errors import PermissionMissing, StoreError, Unavailable
+from heavylift.log import log
 from heavylift.store.call import Call
 from heavylift.store.connection import Connection
-
-log = structlog.get_logger("heavylift")
 
 _WAIT = tenacity.wait_random_exponential(multiplier=0.05, max=2.0)
 

@@ -23,10 +23,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import structlog
-
 from heavylift.errors import StoreError, Unavailable
 from heavylift.lanes.lane import Lane, LaneName
+from heavylift.log import log
 from heavylift.registry import Registry
 from heavylift.service import Service
 from heavylift.store.call import Call
@@ -42,8 +41,6 @@ from heavylift.worker.running import RunningTable, ask_to_stop
 from heavylift.worker.scheduler import Scheduler
 from heavylift.worker.settler import Settler
 from heavylift.worker.starting import Starting
-
-log = structlog.get_logger("heavylift")
 
 MOST_CLAIMED = 50
 MOST_SETTLED = 100

@@ -14,15 +14,12 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-import structlog
-
 from heavylift.errors import StoreError, Unavailable
+from heavylift.log import log
 from heavylift.service import Service
 from heavylift.store.jobs import Jobs
 from heavylift.worker.contact import Contact
 from heavylift.worker.running import Running, RunningTable, ask_to_stop
-
-log = structlog.get_logger("heavylift")
 
 SELF_FENCE = 0.7
 """The part of a lock's life after which an attempt without contact must stop."""

@@ -16,11 +16,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import structlog
-
 from heavylift.codec import decode_envelope
 from heavylift.errors import StoreError, Unavailable
 from heavylift.job import ClaimedJob
+from heavylift.log import log
 from heavylift.outcome import Abandoned
 from heavylift.service import Service
 from heavylift.settings import Settings
@@ -30,8 +29,6 @@ from heavylift.worker.contact import Contact
 from heavylift.worker.handover import HandOver
 from heavylift.worker.running import Running, RunningTable
 from heavylift.worker.settler import Settler
-
-log = structlog.get_logger("heavylift")
 
 MOST = 50
 """Locks taken over per script call."""

@@ -11,13 +11,10 @@ import selectors
 import time
 from collections.abc import Callable
 
-import structlog
-
 from heavylift.errors import StoreError
+from heavylift.log import log
 from heavylift.nudge import Nudge
 from heavylift.store.channel import Channel
-
-log = structlog.get_logger("heavylift")
 
 RETRY_AFTER = 1.0
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import structlog
-
 from heavylift.decide import Settlement
+from heavylift.log import log
 from heavylift.outcome import Cancelled, Completed, Interrupted, Outcome, cause_of, error_of
 from heavylift.states import State
 from heavylift.worker.running import Running
-
-log = structlog.get_logger("heavylift")
 
 
 def report(entry: Running, outcome: Outcome, settlement: Settlement) -> None:

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
-import structlog
 
 from heavylift.codec import stamped
 from heavylift.errors import UNREADABLE, Busy, InvalidJob, StoreError, Unavailable
 from heavylift.job import new_id
+from heavylift.log import log
 from heavylift.registry import Registry
 from heavylift.request import Requests
 from heavylift.schedule import Declared, Ticks, job_of, next_turn
@@ -27,8 +27,6 @@ from heavylift.store.call import Call
 from heavylift.store.jobs import Jobs, NewJob, NewSchedule, SchedulePage, StoredSchedule, Tick, batches
 from heavylift.store.scheduling import AT_ONCE
 from heavylift.worker.contact import Contact
-
-log = structlog.get_logger("heavylift")
 
 _ticks = msgspec.json.Decoder(Ticks)
 

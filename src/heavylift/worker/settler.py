@@ -12,11 +12,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-import structlog
-
 from heavylift.codec import encode_progress
 from heavylift.decide import Policy, Settlement, decide
 from heavylift.job import AttemptRecord
+from heavylift.log import log
 from heavylift.outcome import Completed, ErrorInfo, Outcome, cause_of, error_of
 from heavylift.registry import Registry
 from heavylift.store.settling import SettleItem
@@ -24,8 +23,6 @@ from heavylift.worker.attending import Attending
 from heavylift.worker.relay import Relay
 from heavylift.worker.report import report
 from heavylift.worker.running import Running
-
-log = structlog.get_logger("heavylift")
 
 _NOTHING = ErrorInfo("", "")
 _NO_POLICY = Policy()

@@ -22,13 +22,13 @@ from importlib.metadata import version
 from typing import Any
 
 import msgspec
-import structlog
 
 from heavylift.errors import Unavailable
 from heavylift.files import Roots
 from heavylift.lanes.cpu import CpuLane
 from heavylift.lanes.io import IoLane
 from heavylift.lanes.lane import Lane, LaneName
+from heavylift.log import log
 from heavylift.middleware import Middleware, checked, load
 from heavylift.registry import Registry
 from heavylift.request import Requests
@@ -55,8 +55,6 @@ from heavylift.worker.running import RunningTable, ask_to_stop
 from heavylift.worker.scheduler import Scheduler
 from heavylift.worker.settler import Settler
 from heavylift.worker.sink import WorkerSink
-
-log = structlog.get_logger("heavylift")
 
 
 def _json(value: Any) -> str:
