@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -43,6 +44,19 @@ class Heard:
         return self.reason
 
 
+class Text(str):
+    """As `numpy.str_` is one."""
+
+
+class Broken(int):
+    """Not even its `repr` works."""
+
+    def __int__(self) -> int:
+        raise RuntimeError("no number today")
+
+    __float__ = __ge__ = __repr__ = __int__  # type: ignore[assignment]
+
+
 @pytest.fixture
 def heard() -> Heard:
     return Heard()
@@ -72,6 +86,9 @@ def test_a_context_alone_does_for_a_unit_test() -> None:
         ((3, 12), Progress(fraction=0.25, done=3, total=12)),
         ((13, 12), Progress(fraction=1.0, done=13, total=12)),
         ((0, 0), Progress(fraction=1.0, done=0, total=0)),
+        ((Fraction(1, 4),), Progress(fraction=0.25)),
+        ((2**62, 2**63 - 1), Progress(fraction=0.5, done=2**62, total=2**63 - 1)),
+        ((None, None, Text("caf\udce9")), Progress(message="caf\\udce9")),
         ((None, None, "reading"), Progress(message="reading")),
         ((0.5, None, "x" * 600), Progress(fraction=0.5, message="x" * 499 + "…")),
     ],
@@ -83,7 +100,10 @@ def test_progress_is_a_fraction_or_a_count_or_words(
     assert heard.progress == [expected]
 
 
-@pytest.mark.parametrize("said", [(-0.1,), (1.5,), (math.nan,), (math.inf,), (1, -1), ("half",)])
+@pytest.mark.parametrize("said", [
+        (-0.1,), (1.5,), (math.nan,), (math.inf,), (1, -1), ("half",), (2**63, 2**64), (1, 1e300), (10**5000, 10**5000),
+        (Fraction(10**400), 1), (Broken(),), (1j,), (None, None, b"reading"), (None, None, None),
+    ])  # fmt: skip
 def test_progress_refuses_what_cannot_be_meant(ctx: Context, said: tuple[Any, ...]) -> None:
     with pytest.raises(InvalidArgument):
         ctx.progress(*said)

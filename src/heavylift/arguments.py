@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
+from heavylift import plain
 from heavylift.errors import UNREADABLE, InvalidJob
 from heavylift.parameters import Parameter
 from heavylift.redaction import HIDDEN, Hush
@@ -233,6 +234,10 @@ def encode_other(value: Any) -> Any:
     """For msgspec: a value that is not one of its own types, as one that is."""
     if isinstance(value, PurePath):
         return str(value)
+    if isinstance(value, str):
+        return plain.text(value)
+    if isinstance(value, (int, float)):
+        return plain.number(value)
     if _is_model(type(value)):
         return value.model_dump(mode="json")
     raise TypeError(f"{type_name(type(value))} is not a JSON type")

@@ -55,7 +55,7 @@ _envelopes = msgspec.json.Decoder(Envelope)
 
 def encode_envelope(envelope: Envelope) -> bytes:
     """The envelope as stored."""
-    return msgspec.json.encode(envelope)
+    return msgspec.json.encode(envelope, enc_hook=encode_other)
 
 
 def decode_envelope(spec: bytes) -> Envelope:

@@ -7,7 +7,6 @@ a million without anybody downstream noticing.
 
 from __future__ import annotations
 
-import math
 import sys
 import threading
 import time
@@ -17,6 +16,8 @@ from typing import Any, Literal, Protocol, TypeVar, overload
 
 import msgspec
 
+from heavylift import plain
+from heavylift.arguments import encode_other
 from heavylift.asking import Answer, Answered
 from heavylift.errors import InvalidArgument, StopReason
 from heavylift.job import Progress
@@ -32,6 +33,9 @@ PROGRESS_INTERVAL = 0.1
 
 MAX_CHECKPOINT = 256 * 1024
 """Bytes of an encoded checkpoint. It is stored with the job and sent with every claim."""
+
+MOST = 2**63 - 1
+"""Of anything, in a progress report."""
 
 MAX_MESSAGE = 500
 """Characters of a progress message."""
@@ -194,7 +198,8 @@ class Context:
         Cheap: at most about ten reports a second leave the process, and the last one always does.
 
         Raises:
-            InvalidArgument: not a number, negative, or a fraction above 1 without a total.
+            InvalidArgument: not a number, negative or beyond 2**63, or a fraction above 1 without a total; or a message
+                that is no text.
         """
         value = _progress(fraction_or_done, total, message)
         now = time.monotonic()
@@ -274,7 +279,7 @@ class Context:
             InvalidArgument: it cannot be encoded, or is larger than 256 KiB.
         """
         try:
-            encoded = msgspec.json.encode(state)
+            encoded = msgspec.json.encode(state, enc_hook=encode_other)
         except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as wrong:
             raise InvalidArgument("state", state, f"give what JSON can hold ({wrong})") from None
         if len(encoded) > MAX_CHECKPOINT:
@@ -297,10 +302,12 @@ def _repeats(in_doubt: InDoubtRule) -> bool:
 
 
 def _progress(done: float | None, total: float | None, message: str) -> Progress:
-    for name, value in (("fraction_or_done", done), ("total", total)):
-        if value is not None and not (isinstance(value, (int, float)) and 0 <= value < math.inf):
-            raise InvalidArgument(name, value, "give a number, zero or more")
-    message = writable(message)
+    done = None if done is None else _amount("fraction_or_done", done)
+    total = None if total is None else _amount("total", total)
+    try:
+        message = plain.text(message)
+    except TypeError:
+        raise InvalidArgument("message", message, "give text") from None
     if len(message) > MAX_MESSAGE:
         message = message[: MAX_MESSAGE - 1] + "…"
     if done is None:
@@ -311,6 +318,17 @@ def _progress(done: float | None, total: float | None, message: str) -> Progress
         return Progress(fraction=float(done), message=message)
     fraction = min(1.0, done / total) if total else 1.0
     return Progress(fraction=fraction, done=done, total=total, message=message)
+
+
+def _amount(name: str, value: float) -> float:
+    """As every lane can carry it, and every reader read it."""
+    try:
+        amount = plain.number(value)
+    except Exception:  # whatever stands for a number may raise anything
+        amount = -1
+    if not 0 <= amount <= MOST:
+        raise InvalidArgument(name, value, "give a number, zero or more, and below 2**63")
+    return amount
 
 
 class Log:
@@ -345,16 +363,11 @@ class Log:
         self._reporter.logged("error", line(event, fields))
 
 
-def writable(text: str) -> str:
-    """The text with what cannot be written as UTF-8 (half a surrogate pair, as in odd file names) spelt out."""
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
-
-
 def line(event: object, fields: dict[str, object] | None = None) -> str:
     """One log line: the event, then `name=value` for each field, capped."""
     parts = [_shown(event, str)]
     parts += [f"{name}={_shown(value, repr)}" for name, value in (fields or {}).items()]
-    text = writable(" ".join(parts))
+    text = plain.text(" ".join(parts))
     return text if len(text) <= MAX_LINE else text[: MAX_LINE - 1] + "…"
 
 

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypedDict, cast
 
 import msgspec
 
+from heavylift import plain
 from heavylift.arguments import Arguments, refusal, type_name
 from heavylift.calculated import check_function_of_arguments
 from heavylift.context import Context
@@ -267,6 +268,11 @@ _CARRIED = ("priority", "expires", *_KEPT, "tags", "unique", "durable", "secret"
 _JOB_OPTIONS = ("timeout", "grace", "retries", "priority", "expires", *_KEPT, "durable")
 
 
+def _plain(value: Any) -> Any:
+    """A number as one that crosses to a slot's process; anything else as it is, to be refused by name."""
+    return plain.number(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+
 def _job_options(options: Mapping[str, Any]) -> JobOptions:
     """Those options that are defaults of its jobs."""
     if unknown := options.keys() - HandlerOptions.__annotations__.keys():
@@ -277,7 +283,7 @@ def _job_options(options: Mapping[str, Any]) -> JobOptions:
     tags = options.get("tags", ())
     if not isinstance(tags, (list, tuple)):
         raise HandlerError("tags", tags, "give a list of strings")
-    said: dict[str, Any] = {name: options.get(name) for name in _JOB_OPTIONS}
+    said: dict[str, Any] = {name: _plain(options.get(name)) for name in _JOB_OPTIONS}
     said |= {name: value for name in ("group", "key") if not callable(value := options.get(name))}
     try:
         unique = None if options.get("unique") is None else Unique.of(options["unique"])

@@ -17,6 +17,7 @@ from heavylift.errors import Stop
 from heavylift.outcome import ErrorInfo
 from heavylift.redaction import SILENT, Hush
 
+NAME_LIMIT = 500
 MESSAGE_LIMIT = 2_000
 TRACEBACK_LIMIT = 16 * 1024
 """Bytes of UTF-8. A dead letter keeps the error of up to twenty attempts."""
@@ -53,7 +54,13 @@ def cut(text: str, limit: int) -> str:
 
 
 def _type_name(kind: type[BaseException]) -> str:
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    try:
+        name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+        return cut(name, NAME_LIMIT)
+    except Stop:
+        raise
+    except BaseException:  # a class may be of a kind that has its own idea of what these are
+        return "Exception"
 
 
 def _text_of(error: BaseException) -> str:

@@ -37,7 +37,10 @@ class InvalidArgument(HeavyliftError, ValueError):
     """
 
     def __init__(self, field: str, value: object, remedy: str) -> None:
-        shown = repr(value)
+        try:
+            shown = repr(value)
+        except Exception as wrong:
+            shown = f"<{type(value).__name__} that cannot be shown: {type(wrong).__name__}>"
         if len(shown) > 120:
             shown = shown[:117] + "..."
         super().__init__(f"{field}={shown}: {remedy}")

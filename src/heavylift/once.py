@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
 
 import msgspec
 
+from heavylift import plain
 from heavylift.asking import UNDO, Answer, Answered, Asks, Question, answer, ask, ask_async, encode
 from heavylift.codec import decode_result, encode_result
 from heavylift.errors import UNREADABLE, EffectHeld, InDoubt, InvalidArgument, Stop, Unavailable
@@ -130,14 +131,14 @@ def check_key(key: str) -> str:
     """
     if not isinstance(key, str) or not 1 <= len(key) <= MAX_KEY:
         raise InvalidArgument("key", key, f"give a string of 1 to {MAX_KEY} characters")
-    return key
+    return plain.text(key)
 
 
 class Once(Generic[T]):
     """What `ctx.once` returns: to be entered by `with`, in an async handler by `async with`."""
 
     def __init__(self, reporter: Asks, key: str, kind: Any, again: bool, keep: float) -> None:
-        check_key(key)
+        key = check_key(key)
         if not 1 <= keep < 1e10:
             raise InvalidArgument("keep", keep, "give seconds, 1 or more")
         self._reporter = reporter

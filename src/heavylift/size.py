@@ -19,7 +19,7 @@ def in_bytes(field_name: str, value: int | str) -> int:
     size = _parsed(value) if isinstance(value, str) else value
     if not isinstance(size, int) or isinstance(size, bool) or size < 1:
         raise InvalidArgument(field_name, value, 'give bytes above zero, or a text like "512MB" or "2GiB"')
-    return size
+    return int(size)
 
 
 def _parsed(text: str) -> int:

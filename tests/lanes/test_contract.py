@@ -74,6 +74,17 @@ def test_an_exception_ruled_out_is_not_retryable(bench: Bench) -> None:
     assert not outcome.retryable
 
 
+def test_an_exception_whose_class_has_an_odd_name_is_told_as_it_is(bench: Bench) -> None:
+    outcome = bench.run("throw", what="type of its own kind")
+    assert isinstance(outcome, Raised)
+    assert (outcome.error.type, outcome.error.message) == ("m\\ud800.Odd", "x")
+    assert type(outcome.error.type) is str
+
+
+def test_a_result_of_numbers_and_texts_of_kinds_of_their_own_is_stored_as_plain_ones(bench: Bench) -> None:
+    assert bench.run("give", what="kinds of its own") == Completed(b'[2.5,"x",3,{"a":1.0}]')
+
+
 def test_retry_asks_for_another_attempt(bench: Bench) -> None:
     assert bench.run("throw", what="Retry") == RetryAsked(2.5, "later")
 
@@ -136,6 +147,41 @@ def test_progress_held_back_arrives_though_the_handler_falls_silent(bench: Bench
     wait_until("the second report", lambda: [p.fraction for p in bench.sink.of(id, "progress")] == [0.1, 0.2])
     (tmp_path / "go").touch()
     assert isinstance(bench.sink.outcome(id), Completed)
+
+
+@pytest.mark.parametrize(
+    ("what", "done", "saved"),
+    [
+        ("float", 3.0, b'[3.0,"as said"]'),
+        ("enumeration", 3, b'[3,"as said"]'),
+        ("truth", 1, b'[true,"as said"]'),
+    ],
+)
+def test_numbers_and_texts_of_kinds_of_their_own_arrive_as_plain_ones(
+    bench: Bench, what: str, done: float, saved: bytes
+) -> None:
+    id = bench.start("report", what=what)
+    assert isinstance(bench.sink.outcome(id), Completed)
+    for progress in bench.sink.of(id, "progress"):
+        assert (progress.done, progress.message) == (done, "as said")
+        assert {type(progress.done), type(progress.total)} <= {int, float}
+        assert type(progress.message) is str
+    assert len(bench.sink.of(id, "progress")) == 2
+    assert bench.sink.of(id, "checkpoint") == [saved]
+    assert bench.sink.of(id, "log") == [("info: as said by='me'",)]
+
+
+@pytest.mark.parametrize(
+    ("what", "named"), [("too large", f"fraction_or_done={2**65}"), ("no text", "message=b'half'")]
+)
+def test_progress_that_not_every_lane_can_carry_is_refused_by_name_where_it_is_said(
+    bench: Bench, what: str, named: str
+) -> None:
+    outcome = bench.run("report", what=what)
+    assert isinstance(outcome, Raised)
+    assert outcome.error.type == "heavylift.errors.InvalidArgument"
+    assert outcome.error.message.startswith(named)
+    assert "behaviours.py" in outcome.error.traceback
 
 
 def test_a_checkpoint_is_saved_and_the_last_one_is_given(bench: Bench) -> None:

@@ -303,6 +303,19 @@ def test_what_a_handler_has_started_is_killed_with_it(bench: Bench, tmp_path: Pa
     wait_until("the grandchild to be gone", lambda: not running(grandchild), 2)
 
 
+def test_a_report_that_fails_when_it_is_due_costs_the_process_none_of_its_hearing(bench: Bench, tmp_path: Path) -> None:
+    bench.lane.resize(1)
+    wait_until("one slot", lambda: len(pids(bench)) == 1)
+    late = bench.start("fail_later")
+    assert isinstance(bench.sink.outcome(late), Completed)
+    assert "stderr: ValueError: too late" in bench.sink.of(late, "log")[0]
+    id = bench.start("wait", mark=str(tmp_path / "mark"))
+    bench.sink.wait_inside(id)
+    bench.stop(id)
+    assert bench.sink.outcome(id) == Cancelled(forced=False)
+    assert (tmp_path / "mark").read_text() == "cleaned up, cancelled=True"
+
+
 # --- reports -------------------------------------------------------------------------------------------------
 
 

@@ -109,9 +109,10 @@ class LoggedLines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """One line for the message, and one for the exception if there is one."""
         try:
-            self._say(record.levelname.lower(), line(f"{record.name}: {record.getMessage()}"))
+            level = line(record.levelname).lower()
+            self._say(level, line(f"{record.name}: {record.getMessage()}"))
             if record.exc_info and record.exc_info[1] is not None:
-                self._say(record.levelname.lower(), line(f"{record.exc_info[1]!r}"))
+                self._say(level, line(f"{record.exc_info[1]!r}"))
         except Exception:
             self.handleError(record)
 

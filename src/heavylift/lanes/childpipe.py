@@ -12,6 +12,7 @@ import signal
 import socket
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from math import inf
 
@@ -99,7 +100,10 @@ class ChildPipe:
         later = self._later
         if later is not None and later[0] <= time.monotonic():
             self._later = None
-            later[1]()
+            try:
+                later[1]()
+            except Exception:  # whoever asked for it is to hear of it; stops must be heard all the same
+                traceback.print_exc()
 
     def _read(self) -> bool:
         """False: the parent has closed its end."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from enum import IntEnum
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,6 +31,30 @@ class Fatal(ValueError):
     pass
 
 
+class Float(float):
+    """As `numpy.float64` is one."""
+
+
+class Text(str):
+    """As `numpy.str_` is one."""
+
+
+class Whole(IntEnum):
+    THREE = 3
+    TEN = 10
+
+
+class Moment:
+    """Is no number, and goes over no pipe."""
+
+
+def _changed_retry() -> Retry:
+    """As no `Retry` can be made."""
+    retry = Retry(after=2.5)
+    retry.after = Moment()  # type: ignore[assignment]
+    return retry
+
+
 RAISED = {
     "ValueError": lambda: ValueError("bad value"),
     "Fatal": lambda: Fatal("worse"),
@@ -42,6 +68,10 @@ RAISED = {
     "BaseException": lambda: BaseException("base"),
     "Retry": lambda: Retry(after=2.5, message="later"),
     "Reject": lambda: Reject("never"),
+    "Retry of its own kind": lambda: Retry(after=Float(2.5), message=Text("later")),
+    "Reject of its own kind": lambda: Reject(Text("never")),
+    "type of its own kind": lambda: type(Text("Odd"), (Exception,), {"__module__": Text("m\ud800")})(Text("x")),
+    "changed Retry": _changed_retry,
     "Stop": lambda: Stop("cancelled"),
 }
 
@@ -51,6 +81,7 @@ RETURNED = {
     "function": lambda: lambda: 1,
     "object": object,
     "large": lambda: "x" * 2000,
+    "kinds of its own": lambda: [Float(2.5), Text("x"), Whole.THREE, {Text("a"): Float(1)}],
 }
 
 
@@ -121,6 +152,25 @@ def storm(ctx: Context, count: int) -> None:
     for done in range(count):
         ctx.progress(done, count)
     ctx.progress(count, count, "all of it")
+
+
+REPORTED: dict[str, tuple[Any, ...]] = {
+    "float": (Float(3), Float(10)),
+    "enumeration": (Whole.THREE, Whole.TEN),
+    "fraction": (Fraction(3), Fraction(10)),
+    "truth": (True, True),
+    "too large": (2**65, 2**66),
+    "no text": (0.5, None, b"half"),
+}
+
+
+def report(ctx: Context, what: str) -> None:
+    """One report that leaves at once, one that is held back, and the same to be read by the next attempt."""
+    *said, message = *REPORTED[what], Text("as said")
+    ctx.progress(*said[:2], *(said[2:] or [message]))
+    ctx.progress(*said[:2], *(said[2:] or [message]))
+    ctx.log.info(Text("as said"), by=Text("me"))
+    ctx.checkpoint([*said[:1], message])
 
 
 def two_reports(ctx: Context, until: str) -> None:
@@ -249,6 +299,10 @@ async def atwo_reports(ctx: Context, until: str) -> None:
         await asyncio.sleep(0.005)
 
 
+async def areport(ctx: Context, what: str) -> None:
+    report(ctx, what)
+
+
 async def asave(ctx: Context) -> Any:
     return save(ctx)
 
@@ -257,6 +311,6 @@ async def achat(ctx: Context, count: int) -> None:
     chat(ctx, count)
 
 
-PLAIN = (echo, throw, give, wait, deaf, swallow, tally, storm, two_reports, save, chat, inquire, insist)
-ASYNC = (aecho, athrow, agive, await_, adeaf, aswallow, atally, astorm, atwo_reports, asave, achat, ainquire, ainsist,
-         aask_in_the_loop)  # fmt: skip
+PLAIN = (echo, throw, give, wait, deaf, swallow, tally, storm, report, two_reports, save, chat, inquire, insist)
+ASYNC = (aecho, athrow, agive, await_, adeaf, aswallow, atally, astorm, areport, atwo_reports, asave, achat, ainquire,
+         ainsist, aask_in_the_loop)  # fmt: skip

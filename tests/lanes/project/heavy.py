@@ -9,6 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,21 @@ def says(count: int) -> None:
     logging.getLogger("mine").warning("logged %d", 5)
     for number in range(count):
         print("row", number)
+
+
+@handler(lane="cpu")
+def fail_later(ctx: Context) -> None:
+    """Ask for a call that raises, and wait until it has."""
+    called = threading.Event()
+
+    def fail() -> None:
+        called.set()
+        raise ValueError("too late")
+
+    ctx._reporter.later(0.01, fail)
+    called.wait()
+    ctx._reporter.later(0.01, (heard := threading.Event()).set)
+    heard.wait(5)
 
 
 @handler(lane="cpu")
