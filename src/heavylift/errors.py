@@ -221,8 +221,8 @@ class Retry(Exception):
         if queue_wide and not after:
             raise InvalidArgument("after", after, "say for how many seconds the queue shall rest")
         super().__init__(message or "the handler asked to be tried again")
-        self.after = after
-        self.queue_wide = queue_wide
+        self.after = None if after is None else float(after)
+        self.queue_wide = bool(queue_wide)
 
 
 class Reject(Exception):

@@ -74,6 +74,14 @@ def test_an_exception_ruled_out_is_not_retryable(bench: Bench) -> None:
     assert not outcome.retryable
 
 
+def test_control_words_with_numbers_and_texts_of_kinds_of_their_own_are_plain_outcomes(bench: Bench) -> None:
+    retry, reject = bench.run("throw", what="Retry of its own kind"), bench.run("throw", what="Reject of its own kind")
+    assert (retry, reject) == (RetryAsked(2.5, "later"), Rejected("never"))
+    assert isinstance(retry, RetryAsked)
+    assert isinstance(reject, Rejected)
+    assert (type(retry.after), type(retry.message), type(reject.message)) == (float, str, str)
+
+
 def test_an_exception_whose_class_has_an_odd_name_is_told_as_it_is(bench: Bench) -> None:
     outcome = bench.run("throw", what="type of its own kind")
     assert isinstance(outcome, Raised)

@@ -303,6 +303,14 @@ def test_what_a_handler_has_started_is_killed_with_it(bench: Bench, tmp_path: Pa
     wait_until("the grandchild to be gone", lambda: not running(grandchild), 2)
 
 
+def test_an_outcome_that_cannot_cross_is_a_failure_that_says_so_and_no_crash(bench: Bench) -> None:
+    before = pids(bench)
+    outcome = bench.run("throw", what="changed Retry")
+    assert isinstance(outcome, Raised)
+    assert "Moment" in outcome.error.message
+    assert sorted(pids(bench)) == sorted(before), "the process goes on"
+
+
 def test_a_report_that_fails_when_it_is_due_costs_the_process_none_of_its_hearing(bench: Bench, tmp_path: Path) -> None:
     bench.lane.resize(1)
     wait_until("one slot", lambda: len(pids(bench)) == 1)

@@ -15,9 +15,10 @@ from typing import Any, TypeAlias, get_args
 import msgspec
 
 from heavylift.asking import Answer
+from heavylift.errorinfo import error_info
 from heavylift.errors import UNREADABLE, StopReason
 from heavylift.job import Progress
-from heavylift.outcome import Outcome
+from heavylift.outcome import Outcome, Raised
 
 MAX_FRAME = 64 * 1024 * 1024
 """Bytes. A longer one means that something else wrote to the pipe; its process is given up."""
@@ -171,8 +172,13 @@ def _decode(body: bytes) -> Message:
 
 
 def end(call: int, outcome: Outcome) -> End:
-    """The message that carries an outcome."""
-    return End(call, type(outcome).__name__, msgspec.Raw(_encoder.encode(outcome)))
+    """The message that carries an outcome; one that says why not, if there is something in it that cannot cross."""
+    try:
+        data = _encoder.encode(outcome)
+    except Exception as wrong:
+        outcome = Raised(error_info(wrong))
+        data = _encoder.encode(outcome)
+    return End(call, type(outcome).__name__, msgspec.Raw(data))
 
 
 def outcome_in(message: End) -> Outcome:
