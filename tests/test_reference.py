@@ -44,14 +44,26 @@ def test_the_page_of_states_is_drawn_from_the_table() -> None:
 
 def test_every_public_name_has_a_page_and_is_in_the_index(pages: dict[str, str]) -> None:
     assert len(NAMES) > 30
-    assert set(pages) == {*(f"{name}.md" for name in NAMES), "README.md"}
-    assert [name for name in NAMES if f"[`{name}`]({name}.md) | " not in pages["README.md"]] == []
+    assert len(NAMES) == len(set(NAMES))
+    assert set(pages) == {*map(make.file_of, NAMES), "README.md"}
+    assert [name for name in NAMES if f"[`{name}`]({make.file_of(name)}) | " not in pages["README.md"]] == []
+    assert len({name.lower() for name in pages}) == len(pages), "on some disks two of them would be one file"
+
+
+@pytest.mark.parametrize("name", ["JobRecord", "AsyncJob", "Unavailable"])
+def test_a_type_or_an_error_that_a_public_name_mentions_must_have_a_page(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {module: [one for one in names if one != name] for module, names in make.public_names().items()}
+    monkeypatch.setattr(make, "public_names", lambda: said)
+    with pytest.raises(LookupError, match=name):
+        make.pages()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_page_says_what_each_thing_is_and_of_which_type(name: str, pages: dict[str, str]) -> None:
     """Every signature has types and is followed by words; a table of arguments names none without words."""
-    page = pages[f"{name}.md"]
+    page = pages[make.file_of(name)]
     for signature, after in re.findall(r"```text\n(.*?)```\n\n(.*)", page):
         assert "->" in signature or signature.startswith(name), f"{signature} has no type"
         assert after.strip(), f"{signature} is not explained"

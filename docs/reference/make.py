@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import builtins
 import re
 import sys
+from collections.abc import Collection, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,31 +19,73 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDER = REPOSITORY / "docs" / "reference" / "api"
 STATES = REPOSITORY / "docs" / "reference" / "states.md"
 
+GIVEN = {"AsyncFlow", "AsyncJob", "Context", "ContextHandler", "Flow", "Handler", "Job", "Log", "Once", "PlainHandler"}
+"""Classes whose objects a user is given and never makes: their constructors are not shown."""
+
+INNER = {
+    "heavylift.arguments.Arguments",
+    "heavylift.parameters.Parameter",
+    "heavylift.registry.Registry",
+    "heavylift.schedule.Declared",
+    "heavylift.testing.harness.AnyClient",
+    "heavylift.worker.worker.Worker",
+}
+"""Types of heavylift's own parts, which a signature may mention without a page."""
+
+VARIABLES = ("TypeVar(", "ParamSpec(")
+
 SECTIONS = {"parameters": "argument", "attributes": "attribute"}
 
 
 def public_names() -> dict[str, list[str]]:
     """Names by the module that they are imported from."""
     import heavylift
+    import heavylift.client
     import heavylift.testing
     import heavylift.why
 
     return {
         "heavylift": list(heavylift.__all__),
-        "heavylift.declaration": ["HandlerOptions"],  # what `@handler(...)` takes
-        "heavylift.middleware": ["Attempt", "Enqueuing"],  # what middleware is told of
+        "heavylift.client": [name for name in heavylift.client.__all__ if name not in heavylift.__all__],
+        "heavylift.context": ["InDoubtRule", "JobInfo", "Log"],
+        "heavylift.decide": ["CounterName", "Settlement"],
+        "heavylift.declaration": ["HandlerOptions", "LaneName"],
+        "heavylift.errors": _errors_of("heavylift.errors", but=heavylift.__all__),
+        "heavylift.event": ["Event", "Kind"],
+        "heavylift.flow": ["FlowSpec", "Node", "Step"],
+        "heavylift.handler": ["ContextHandler", "Declare", "Handler", "PlainHandler"],
+        "heavylift.inspector": ["AsyncInspector", "Inspector", "QueueCounts", "QueueStatus", "ServerFacts", "Status"],
+        "heavylift.job": ["AttemptRecord", "Counters", "Envelope", "JobRecord", "Reason"],
+        "heavylift.limits": ["Order", "Unlimited"],
+        "heavylift.middleware": ["Attempt", "Enqueuing"],
+        "heavylift.once": ["Once"],
         "heavylift.opentelemetry": ["OpenTelemetry"],
-        "heavylift.request": ["EnqueueOptions"],  # what `enqueue(...)` takes
+        "heavylift.options": ["Durable", "JobOptions", "JobRef", "OnLostContact", "OnParentFailure"],
+        "heavylift.outcome": ["Outcome"],
+        "heavylift.retention": ["AsSet"],
+        "heavylift.schedule": ["CatchUp", "Times"],
         "heavylift.testing": list(heavylift.testing.__all__),
+        "heavylift.timetable": ["Timetable"],
+        "heavylift.unique": ["UniqueMode"],
         "heavylift.why": sorted(
-            kind.__name__ for kind in (heavylift.why.Parent, *heavylift.why.Because.__subclasses__())
+            kind.__name__
+            for kind in (heavylift.why.Because, heavylift.why.Parent, *heavylift.why.Because.__subclasses__())
         ),
     }
+
+
+def _errors_of(module: str, *, but: Collection[str]) -> list[str]:
+    """The errors of a module, and what they are made of."""
+    names = vars(import_module(module))
+    kinds = [name for name, value in names.items() if isinstance(value, type) and value.__module__ == module]
+    return sorted({*kinds, "StopReason"} - {*but})
 
 
 def pages() -> dict[str, str]:
     """Each page's text by its file name."""
     root = griffe.load("heavylift", search_paths=[str(REPOSITORY / "src")], docstring_parser="google", submodules=True)
+    found = {(module, name): _resolve(root, module, name) for module, names in public_names().items() for name in names}
+    _all_have_pages(root, found)
     made: dict[str, str] = {}
     lines = [
         "# Reference",
@@ -50,11 +95,68 @@ def pages() -> dict[str, str]:
     for module, names in public_names().items():
         lines += ["", f"## `{module}`", "", "| name | |", "|---|---|"]
         for name in names:
-            found = _resolve(root, module, name)
-            made[f"{name}.md"] = _page(module, name, found)
-            lines.append(f"| [`{name}`]({name}.md) | {_summary(found)} |")
+            made[file_of(name)] = _page(module, name, found[module, name])
+            lines.append(f"| [`{name}`]({file_of(name)}) | {_summary(found[module, name])} |")
     made["README.md"] = "\n".join(lines) + "\n"
     return made
+
+
+def file_of(name: str) -> str:
+    """The page of a name. Two that differ in their case alone would be one file on some disks."""
+    return "Handler-class.md" if name == "Handler" else f"{name}.md"
+
+
+def _all_have_pages(root: Any, found: Mapping[tuple[str, str], Any]) -> None:
+    """Every type of ours that a public signature mentions has a page, and every error that may be raised.
+
+    Raises:
+        LookupError: some have none; names them, and where they are mentioned.
+    """
+    paged = {page.path for page in found.values()}
+    names = {name for _, name in found}
+    lacking = {}
+    for (_, name), page in found.items():
+        for member in _shown(page, name):
+            for path in _mentioned(root, member):
+                if path not in INNER and path not in paged:
+                    lacking[path] = f"{name}.{member.name}"
+            for error in _raised(member) - names:
+                if not hasattr(builtins, error):
+                    lacking[error] = f"{name}.{member.name}"
+    if lacking:
+        said = ", ".join(f"{what} (in {where})" for what, where in sorted(lacking.items()))
+        raise LookupError(f"public signatures mention what has no page: {said}; add it to public_names")
+
+
+def _shown(page: Any, name: str) -> list[Any]:
+    if not page.is_class:
+        return [page]
+    init = page.all_members.get("__init__")
+    return [*_public(page), page, *([init] if init is not None and name not in GIVEN else [])]
+
+
+def _mentioned(root: Any, member: Any) -> set[str]:
+    """Types of ours in the signature of something, by where they are defined. Type variables are none."""
+    if member.is_function:
+        each = [member, *(member.overloads or [])]
+        kinds = [kind for one in each for kind in (*(p.annotation for p in one.parameters), one.returns)]
+    else:
+        kinds = [member.annotation] if member.is_attribute else []
+    names = [part for kind in kinds if isinstance(kind, griffe.Expr) for part in kind.iterate(flat=True)]
+    paths = {part.canonical_path for part in names if isinstance(part, griffe.ExprName)}
+    ours = [
+        root[path.removesuffix(".args").removesuffix(".kwargs").removeprefix("heavylift.")]
+        for path in paths
+        if path.startswith("heavylift.")
+    ]
+    defined = [one.final_target if one.is_alias else one for one in ours]
+    return {one.path for one in defined if not (one.is_attribute and str(one.value).startswith(VARIABLES))}
+
+
+def _raised(member: Any) -> set[str]:
+    sections = member.docstring.parse("google", warnings=False) if member.docstring else []
+    lines = [str(one.annotation) for section in sections if section.kind.value == "raises" for one in section.value]
+    return {name.strip("() ") for line in lines for name in line.split(",")}
 
 
 def _resolve(root: Any, module: str, name: str) -> Any:
@@ -80,7 +182,7 @@ def _page(module: str, name: str, found: Any) -> str:
 def _class(name: str, found: Any) -> list[str]:
     bases = ", ".join(f"`{base}`" for base in found.bases)
     lines = [f"Is a {bases}.", ""] if bases else []
-    init = found.all_members.get("__init__")
+    init = None if name in GIVEN else found.all_members.get("__init__")
     if init is not None and init.is_function:
         lines += _code(_signature(name, init, constructor=True))
     lines += _docstring(found)

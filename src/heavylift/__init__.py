@@ -15,6 +15,8 @@ _HOMES = {
     "chain": "flow",
     "group": "flow",
     "AsyncClient": "client",
+    "AsyncFlow": "client",
+    "AsyncJob": "client",
     "Backoff": "options",
     "Client": "client",
     "Context": "context",

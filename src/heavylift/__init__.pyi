@@ -1,4 +1,6 @@
 from heavylift.client import AsyncClient as AsyncClient
+from heavylift.client import AsyncFlow as AsyncFlow
+from heavylift.client import AsyncJob as AsyncJob
 from heavylift.client import Client as Client
 from heavylift.client import Flow as Flow
 from heavylift.client import Job as Job

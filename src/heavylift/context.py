@@ -27,6 +27,7 @@ from heavylift.parents import Parent, Parents
 T = TypeVar("T")
 
 InDoubtRule = Literal["fail", "repeat"]
+"""What to do about an effect that was begun and never recorded: `fail` raises `InDoubt`, `repeat` does it again."""
 
 PROGRESS_INTERVAL = 0.1
 """Seconds between two progress reports of one attempt. What lies between them is replaced by the newest."""

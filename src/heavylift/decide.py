@@ -64,6 +64,7 @@ NOT_BEGUN_FREE = 10
 DEFAULT_BACKOFF = Backoff()
 
 CounterName = Literal["", "attempts", "crashes", "interruptions", "unknown"]
+"""The counter of a job that an outcome counts for; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,8 @@ from heavylift.size import in_bytes
 from heavylift.unique import Unique
 
 LaneName = Literal["io", "cpu"]
+"""Where an attempt runs: `io` (threads and an event loop) or `cpu` (processes)."""
+
 DEFAULT_QUEUES: Mapping[LaneName, str] = {"io": "default", "cpu": "cpu"}
 """A queue is served by one lane, so each lane has a queue of its own."""
 

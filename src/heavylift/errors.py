@@ -268,6 +268,7 @@ class InDoubt(HeavyliftError):
 
 
 StopReason = Literal["timeout", "cancelled", "lock_lost", "lost_contact", "shutdown"]
+"""Why an attempt must end now."""
 
 
 class Stop(BaseException):

@@ -48,6 +48,7 @@ class FlowSpec:
 
 
 Step: TypeAlias = "JobSpec[Any] | FlowSpec"
+"""What a flow is built of: a job, or a flow again."""
 
 
 class _Builder:

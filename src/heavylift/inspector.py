@@ -15,8 +15,9 @@ from heavylift.client.which import WhichFailed
 from heavylift.event import Event
 from heavylift.job import JobRecord
 from heavylift.store.facts import ServerFacts
+from heavylift.store.jobs import QueueCounts
 
-__all__ = ["AsyncInspector", "Inspector", "QueueStatus", "ServerFacts", "Status", "WorkerStatus"]
+__all__ = ["AsyncInspector", "Inspector", "QueueCounts", "QueueStatus", "ServerFacts", "Status", "WorkerStatus"]
 
 
 class Inspector:

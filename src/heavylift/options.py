@@ -82,6 +82,7 @@ def _is_wait(value: object) -> bool:
 
 
 OnLostContact = Literal["stop", "finish"]
+"""What becomes of an attempt whose worker cannot reach Redis: `stop` ends it, `finish` lets it go on."""
 
 Durable = Literal["fast", "fsync", "replicated"]
 """When `enqueue` returns: once Redis has the job, once it is on its disk, or once a replica has it too."""
@@ -89,6 +90,9 @@ Durable = Literal["fast", "fsync", "replicated"]
 DURABLE = get_args(Durable)
 
 OnParentFailure = Literal["fail", "run", "cancel", "require"]
+"""What becomes of a job when one that it waits for does not complete: it fails too (`fail`), it runs all the same once
+all have ended (`run`), it is cancelled (`cancel`), or it runs because of that, and is cancelled if all complete
+(`require`)."""
 
 
 class JobRef(msgspec.Struct, frozen=True):

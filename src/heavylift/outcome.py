@@ -188,6 +188,7 @@ Outcome: TypeAlias = (
     | Cancelled
     | LockLost
 )
+"""What an attempt came to. `cause_of` has the word for it that is kept with the attempt."""
 
 
 def cause_of(outcome: Outcome) -> str:

@@ -146,6 +146,7 @@ class Every(msgspec.Struct, frozen=True, tag_field="kind", tag="every", omit_def
 
 
 Timetable: TypeAlias = Cron | Every
+"""When the jobs of a schedule are made."""
 
 
 def upcoming(times: Timetable, at: int, count: int) -> list[int]:

@@ -13,6 +13,7 @@ from heavylift.duration import seconds
 from heavylift.errors import InvalidArgument
 
 UniqueMode = Literal["until_started", "until_finished"]
+"""Until when a job holds its key."""
 
 BY_ARGUMENTS = "arguments"
 

@@ -34,6 +34,7 @@ Do: TypeAlias = Callable[[str, Sequence[str]], Plan[int]]
 """Does something with jobs of a queue, and says with how many."""
 
 GroupBy: TypeAlias = Literal["fingerprint", "reason", "cause", "handler", "queue"]
+"""What the dead letters of a group have in common: `fingerprint` is equal for equal faults."""
 GROUP_BY: tuple[GroupBy, ...] = ("fingerprint", "reason", "cause", "handler", "queue")
 
 
