@@ -11,7 +11,7 @@ import msgspec
 from heavylift.decide import Settlement
 from heavylift.job import AttemptRecord, ClaimedJob, Progress, Reason, State
 from heavylift.store.connection import Connection
-from heavylift.store.handover import hand_over
+from heavylift.store.handover import Trip, hand_over, look_after
 from heavylift.store.jobs import Jobs, ProgressItem, SettleItem
 from heavylift.store.target import Target
 
@@ -61,7 +61,13 @@ class Hand:
 
     def hand_over(self, queue: str) -> None:
         """Tell the children of what has ended in the queue."""
-        trip = hand_over(self.jobs, [queue])
+        self._take(hand_over(self.jobs, [queue]))
+
+    def look_after(self, queue: str) -> None:
+        """Look after jobs of the queue that have been blocked for a while, as every janitor does now and then."""
+        self._take(look_after(self.jobs, queue))
+
+    def _take(self, trip: Trip[None]) -> None:
         calls = next(trip)
         with contextlib.suppress(StopIteration):
             while True:

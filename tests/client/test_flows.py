@@ -6,11 +6,15 @@ from typing import Any
 
 import pytest
 
-from heavylift import JobCancelled, JobFailed, JobSpec, ResultTimeout, batch, chain, group
+from heavylift import Client, JobCancelled, JobFailed, JobSpec, ResultTimeout, batch, chain, group
+from heavylift.client.plan import Ask, Running
+from heavylift.client.which import Which
 from heavylift.errors import InvalidArgument, JobNotFound
 from heavylift.job import State
 from heavylift.options import JobOptions
 from heavylift.store.exchange import Exchange
+from heavylift.store.letters import REPLAYS_AT_ONCE
+from tests.client.conftest import settings
 from tests.client.hand import Hand
 
 
@@ -93,6 +97,46 @@ def test_a_failure_is_the_flows_and_a_retry_goes_on_from_there(client: Any, hand
     hand.do_all("other")
     hand.do_all("third", result="well")
     assert flow.result(timeout=10) == "well"
+
+
+def test_a_retry_is_whole_though_janitors_look_after_each_of_its_steps(url: str, hand: Hand) -> None:
+    """Over two queues, and more jobs in one than are revived by one call: a child may be before its parent."""
+    with Client(settings=settings(url)) as client:
+        wide = group(job("c") for _ in range(REPLAYS_AT_ONCE + 10))
+        flow = client.enqueue_flow(chain(job("a"), job("b", "other"), wide, job("d", "other")))
+        hand.fail(hand.claim())
+        assert flow.counts() == {State.FAILED: len(flow.jobs)}
+        going = Running(client.flows.retry(flow.id))
+        while going.step is not None:
+            assert isinstance(going.step, Ask)
+            going.answer(hand.connection.round_trip(going.step.calls))
+            for queue in ("default", "other"):
+                hand.look_after(queue)
+        assert going.value == len(flow.jobs)
+        assert flow.counts() == {State.WAITING: 1, State.BLOCKED: len(flow.jobs) - 1}
+        for queue in ("default", "other", "default", "other"):
+            hand.do_all(queue)
+        assert flow.wait(timeout=10) == {State.COMPLETED: len(flow.jobs)}
+
+
+def test_a_replay_of_parents_and_children_is_whole_though_janitors_look_after_each_of_its_steps(
+    url: str, hand: Hand
+) -> None:
+    with Client(settings=settings(url)) as client:
+        flow = client.enqueue_flow(chain(job("a", "z"), job("b", "y"), job("c", "z")))
+        hand.fail(hand.claim("z"))
+        for wanted in ("c", "b", "a"):
+            assert [one.handler for one in client.failed()].count(wanted) == 1
+        going = Running(client.repairing.replay([one.id for one in reversed(flow.jobs)], Which(), None))
+        while going.step is not None:
+            assert isinstance(going.step, Ask)
+            going.answer(hand.connection.round_trip(going.step.calls))
+            for queue in ("y", "z"):
+                hand.look_after(queue)
+        assert going.value == 3
+        for queue in ("z", "y", "z"):
+            hand.do_all(queue)
+        assert flow.wait(timeout=10) == {State.COMPLETED: 3}
 
 
 def test_a_cancelled_flow_can_be_retried(client: Any, hand: Hand) -> None:

@@ -11,8 +11,8 @@ from heavylift.decide import Settlement
 from heavylift.errors import Busy
 from heavylift.job import State
 from heavylift.store.connection import Connection, Target
-from heavylift.store.flowing import Told
-from heavylift.store.handover import hand_over
+from heavylift.store.flowing import MOST_LINKED, Told
+from heavylift.store.handover import hand_over, look_after
 from heavylift.store.jobs import NewJob
 from tests.fleets import Cluster
 from tests.servers import Server
@@ -160,12 +160,41 @@ def test_a_child_that_is_retried_waits_for_its_parent_again(flows: Flows, verb: 
     old = flows.connection.ask(flows.verbs.handover("q"))
     flows.connection.ask(flows.verbs.deliver("r", old))
     flows.connection.ask(getattr(flows.verbs, verb)("r", ["b"]))
-    assert flows.state("r b") == "blocked"
+    flows.tend("r")
+    assert flows.state("r b") == "blocked", "a janitor does not look at once: its parent may be next"
     flows.connection.ask(flows.verbs.revive("q", ["a"]))
     assert flows.connection.ask(flows.verbs.deliver("r", old)) == ["stale"], "told by a slow janitor"
-    flows.tend("r")
+    flows.take(look_after(flows.verbs, "r", ["b"]))
     flows.connection.ask(flows.verbs.handover("q", old))
     flows.run("q a")
+    assert flows.state("r b") == "waiting"
+
+
+@pytest.mark.parametrize("verb", ["revive", "replay"])
+def test_a_call_that_is_repeated_gives_no_other_life_to_what_has_failed_again(flows: Flows, verb: str) -> None:
+    """Its reply was lost, and the job was quick."""
+    flows.enqueue("q a")
+    flows.run("q a", FAILED)
+    call = getattr(flows.verbs, verb)("q", ["a"], "n1")
+    assert flows.connection.ask(call) == ["ok"]
+    flows.run("q a", FAILED)
+    assert flows.connection.ask(call) == ["ok"]
+    assert flows.state("q a") == "failed"
+    assert flows.connection.ask(getattr(flows.verbs, verb)("q", ["a"], "n2")) == ["ok"]
+    assert flows.state("q a") == "waiting"
+
+
+def test_a_job_of_many_parents_that_is_revived_is_linked_to_all_at_once(flows: Flows) -> None:
+    parents = [f"q {n}" for n in range(3 * MOST_LINKED // 2)]
+    for parent in parents:
+        flows.enqueue(parent)
+    flows.enqueue("r b", *parents)
+    flows.tend("r")
+    flows.connection.ask(flows.verbs.cancel("r", "b"))
+    assert flows.connection.ask(flows.verbs.revive("r", ["b"], "n")) == ["blocked"]
+    flows.take(look_after(flows.verbs, "r", ["b"]))
+    for parent in parents:
+        flows.run(parent)
     assert flows.state("r b") == "waiting"
 
 

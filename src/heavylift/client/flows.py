@@ -8,15 +8,16 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from heavylift.client.linking import travel
+from heavylift.client.linking import Blocked, travel
 from heavylift.client.operations import AT_ONCE, OUTAGE, Operations
 from heavylift.client.plan import Plan, ask, ask_in_parts
 from heavylift.client.watching import listen_until
 from heavylift.errors import JobNotFound, ResultTimeout
+from heavylift.job import new_id
 from heavylift.states import State, may
-from heavylift.store.flowing import MOST_LISTED, FlowJob
+from heavylift.store.flowing import MOST_LISTED, RELIVED, FlowJob
 from heavylift.store.glance import ending
-from heavylift.store.handover import hand_over, look_after
+from heavylift.store.handover import hand_over
 from heavylift.store.letters import REPLAYS_AT_ONCE
 
 BY_PARENTS = ("parent_failed", "parents_completed")
@@ -76,14 +77,19 @@ class Flows:
         for job in (yield from self.jobs(id)):
             if may("revive", job.state):
                 by_queue[job.queue].append(job.id)
-        revived = 0
-        for queue, ids in by_queue.items():
-            parts = [ids[start : start + REPLAYS_AT_ONCE] for start in range(0, len(ids), REPLAYS_AT_ONCE)]
-            calls = [self._jobs.revive(queue, some) for some in parts]
-            revived += sum((yield from ask_in_parts(calls, self._patience, AT_ONCE)))
-        for queue in by_queue:
-            yield from travel(look_after(self._jobs, queue), self._patience)
-        return revived
+        parts = [
+            (queue, ids[start : start + REPLAYS_AT_ONCE])
+            for queue, ids in by_queue.items()
+            for start in range(0, len(ids), REPLAYS_AT_ONCE)
+        ]
+        nonce = new_id()
+        calls = [self._jobs.revive(queue, ids, nonce) for queue, ids in parts]
+        answers = yield from ask_in_parts(calls, self._patience, AT_ONCE)
+        blocked = Blocked()
+        for (queue, ids), words in zip(parts, answers, strict=True):
+            blocked.note(queue, ids, words)
+        yield from blocked.link(self._jobs, self._patience)
+        return sum(words.count(word) for words in answers for word in RELIVED)
 
     def wait(self, id: str, timeout: float | None) -> Plan[dict[State, int]]:
         """How many of a flow's jobs ended in each way, once all have.

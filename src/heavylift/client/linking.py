@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -13,9 +13,10 @@ from heavylift.errors import JobNotFound
 from heavylift.job import new_id
 from heavylift.options import JobOptions, JobRef
 from heavylift.store.call import Call
-from heavylift.store.flowing import Link, Waiting, staged
-from heavylift.store.handover import Trip, link
+from heavylift.store.flowing import Flowing, Link, Relived, Waiting, staged
+from heavylift.store.handover import Trip, link, look_after
 from heavylift.store.jobs import NewJob
+from heavylift.store.letters import REPLAYS_AT_ONCE
 
 T = TypeVar("T")
 
@@ -35,6 +36,28 @@ def travel(trip: Trip[T], patience: float) -> Plan[T]:
     except StopIteration as end:
         value: T = end.value
         return value
+
+
+class Blocked:
+    """Jobs that got another life and wait for parents.
+
+    They are linked once all that are meant have theirs: a parent that still is as it ended would end its child again.
+    """
+
+    def __init__(self) -> None:
+        self._ids: dict[str, list[str]] = {}
+
+    def note(self, queue: str, ids: Sequence[str], words: Sequence[Relived]) -> None:
+        """What became of these."""
+        found = [id for id, word in zip(ids, words, strict=True) if word == "blocked"]
+        if found:
+            self._ids.setdefault(queue, []).extend(found)
+
+    def link(self, verbs: Flowing, patience: float) -> Plan[None]:
+        """Link them. What is missed here, a janitor makes up for."""
+        for queue, ids in self._ids.items():
+            for start in range(0, len(ids), REPLAYS_AT_ONCE):
+                yield from travel(look_after(verbs, queue, ids[start : start + REPLAYS_AT_ONCE]), patience)
 
 
 class Linking:

@@ -8,12 +8,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from heavylift.client.editing import Edit, NewArgs
+from heavylift.client.linking import Blocked
 from heavylift.client.operations import Operations, missing, there
 from heavylift.client.plan import Plan, ask
 from heavylift.duration import seconds
 from heavylift.errors import InvalidArgument, UniqueHeld
 from heavylift.job import new_id
 from heavylift.options import JobOptions, check_options
+from heavylift.store.flowing import RELIVED
 from heavylift.store.jobs import Reprioritized, Rescheduled
 
 
@@ -46,7 +48,10 @@ def again(
         raise missing(queue, id)
     if word == "held":
         raise UniqueHeld(id)
-    return word == "ok"
+    blocked = Blocked()
+    blocked.note(queue, [id], [word])
+    yield from blocked.link(operations.jobs, operations.patience)
+    return word in RELIVED
 
 
 def promote(operations: Operations, queue: str, id: str) -> Plan[bool]:

@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, TypeAlias
 
+from heavylift.client.linking import Blocked
 from heavylift.client.operations import AT_ONCE, Operations
 from heavylift.client.plan import Plan, ask, ask_in_parts
 from heavylift.client.which import Which
 from heavylift.errors import InvalidArgument
 from heavylift.job import JobRecord, new_id
 from heavylift.store.call import Call
+from heavylift.store.flowing import RELIVED
 from heavylift.store.jobs import Jobs, Letter, LetterPage
 from heavylift.store.letters import REPLAYS_AT_ONCE
 
@@ -159,11 +161,15 @@ class Repairing:
     def replay(self, ids: Sequence[str], which: Which, on_page: OnPage | None) -> Plan[Replayed]:
         """Put dead letters back in line with fresh counters, by id, or all that are meant. How many it were."""
         held: list[str] = []
-        do = partial(self._replay, held)
+        blocked = Blocked()
+        do = partial(self._replay, held, blocked)
         if ids:
-            return Replayed((yield from self._replay_ids(ids, which.queue, do)), held)
-        _refuse_everything(which)
-        return Replayed((yield from self._each_page(which, do, on_page)), held)
+            count = yield from self._replay_ids(ids, which.queue, do)
+        else:
+            _refuse_everything(which)
+            count = yield from self._each_page(which, do, on_page)
+        yield from blocked.link(self._jobs, self._patience)
+        return Replayed(count, held)
 
     def _replay_ids(self, ids: Sequence[str], queue: str | None, do: Do) -> Plan[int]:
         found = (yield from self._operations.find_all(ids)) if queue is None else {}
@@ -176,10 +182,11 @@ class Repairing:
                 replayed += yield from do(name, mine[start : start + REPLAYS_AT_ONCE])
         return replayed
 
-    def _replay(self, held: list[str], queue: str, ids: Sequence[str]) -> Plan[int]:
+    def _replay(self, held: list[str], blocked: Blocked, queue: str, ids: Sequence[str]) -> Plan[int]:
         words = yield from ask(self._jobs.replay(queue, ids, new_id()), self._patience)
         held += [id for id, word in zip(ids, words, strict=True) if word == "held"]
-        return words.count("ok")
+        blocked.note(queue, ids, words)
+        return sum(map(words.count, RELIVED))
 
     # --- deletion ---------------------------------------------------------------------------------------
 

@@ -62,6 +62,20 @@ class Told:
     result: bytes = b""
 
 
+Relived: TypeAlias = Literal["ok", "blocked", "not_failed", "gone", "held"]
+"""What became of a job that was to get another life. `blocked`: it has, and waits for parents; it must be linked to
+them once all have theirs. `held`: another job holds its unique key, so that it stays where it is."""
+_RELIVED: dict[int, Relived] = {
+    ord("o"): "ok",
+    ord("b"): "blocked",
+    ord("n"): "not_failed",
+    ord("g"): "gone",
+    ord("h"): "held",
+}
+
+RELIVED: tuple[Relived, ...] = ("ok", "blocked")
+"""It has another life."""
+
 Delivered: TypeAlias = Literal["ok", "outbox", "stale", "gone"]
 _DELIVERED: dict[int, Delivered] = {ord("o"): "ok", ord("h"): "outbox", ord("s"): "stale", ord("g"): "gone"}
 
@@ -149,13 +163,16 @@ class Flowing(Verbs):
             rest += (one.child.id, one.life, str(one.parent), one.how, one.result)
         return self._script("deliver", queue, lambda reply: [_DELIVERED[letter] for letter in reply], rest)
 
-    def tend(self, queue: str) -> Call[tuple[bool, list[Link]]]:
-        """Links to be made again, of jobs that have been blocked for a while; and whether to ask on at once."""
+    def tend(self, queue: str, ids: Sequence[str] = ()) -> Call[tuple[bool, list[Link]]]:
+        """Links to be made again, of jobs that have been blocked for a while; and whether to ask on at once.
+
+        Of these jobs, if any are named, `REPLAYS_AT_ONCE` at most: links that were not made yet in their present life.
+        """
 
         def parse(reply: Any) -> tuple[bool, list[Link]]:
             return bool(reply[0]), list(_read_links(queue, reply))
 
-        return self._script("tend", queue, parse, most=MOST_LINKED)
+        return self._script("tend", queue, parse, ids, most=MOST_LINKED)
 
     def flow(self, queue: str, id: str, offset: int, count: int = MOST_LISTED) -> Call[FlowPage]:
         """Jobs of a flow in one queue, `count` of them from `offset` on."""
@@ -169,9 +186,15 @@ class Flowing(Verbs):
 
         return self._script("flow", queue, parse, id=id, offset=offset, count=min(count, MOST_LISTED))
 
-    def revive(self, queue: str, ids: Sequence[str]) -> Call[int]:
-        """Give jobs of a flow that failed or were cancelled another life; how many it were."""
-        return self._script("revive", queue, lambda reply: reply.count(b"o"), ids)
+    def revive(self, queue: str, ids: Sequence[str], nonce: str = "") -> Call[list[Relived]]:
+        """Give jobs of a flow that failed or were cancelled another life. One word per job; `REPLAYS_AT_ONCE` at most.
+
+        Args:
+            queue: its name.
+            ids: of the jobs.
+            nonce: fresh for each retry of a flow: no call of it gives a job more than one, however often repeated.
+        """
+        return self._script("revive", queue, relived, ids, nonce=nonce)
 
     def pending(self, queue: str, id: str, count: int = 20) -> Call[list[JobRef]]:
         """The first `count` parents that a job waits for."""
@@ -203,6 +226,11 @@ class Flowing(Verbs):
             return int(cursor), [_read_end(name.decode(), end) for name, end in pairs if b" " in name]
 
         return self._plain(parse, "HSCAN", self.keys(queue).parents(id), cursor, "COUNT", MOST_LISTED)
+
+
+def relived(reply: Any) -> list[Relived]:
+    """What became of each job, from letters."""
+    return [_RELIVED[letter] for letter in reply]
 
 
 def deliveries(told: Sequence[Told]) -> Iterator[tuple[str, Sequence[Told]]]:

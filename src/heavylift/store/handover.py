@@ -84,11 +84,11 @@ def link(verbs: Flowing, links: Sequence[Link]) -> Trip[StoreError | None]:
     return trouble
 
 
-def look_after(verbs: Flowing, queue: str) -> Trip[None]:
-    """Link jobs of the queue that have been blocked for a while to their parents, again."""
+def look_after(verbs: Flowing, queue: str, ids: Sequence[str] = ()) -> Trip[None]:
+    """Link jobs of the queue that have been blocked for a while to their parents, again; or those named, now."""
     more = True
     while more:
-        (answer,) = yield [verbs.tend(queue)]
+        (answer,) = yield [verbs.tend(queue, ids)]
         if isinstance(answer, StoreError):
             return
         more, links = answer

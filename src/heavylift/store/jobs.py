@@ -7,7 +7,7 @@ from heavylift.store.claiming import Claiming, ClaimReply, ExtendReply
 from heavylift.store.effects import Begun, EffectRecord, Effects
 from heavylift.store.fleet import Fleet, WorkerSeen
 from heavylift.store.flowing import Flowing
-from heavylift.store.letters import Letter, LetterPage, Letters, Replayed
+from heavylift.store.letters import Letter, LetterPage, Letters
 from heavylift.store.limiting import Limiting
 from heavylift.store.moving import Moving, Reprioritized, Rescheduled
 from heavylift.store.producing import BATCH_BYTES, Enqueued, NewJob, Producing, Tick, batches
@@ -35,7 +35,6 @@ __all__ = [
     "ProgressItem",
     "QueueCounts",
     "Removed",
-    "Replayed",
     "Reprioritized",
     "Rescheduled",
     "SchedulePage",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import msgspec
 
 from heavylift.errors import UNREADABLE
 from heavylift.job import AttemptRecord
 from heavylift.store.call import Arg, Call
+from heavylift.store.flowing import Relived, relived
 from heavylift.store.verbs import BATCH_BYTES, Verbs
 
 LETTERS_AT_ONCE = 100
@@ -19,10 +20,6 @@ LETTERS_AT_ONCE = 100
 REPLAYS_AT_ONCE = 50
 """Jobs of one replay, one discard or one `revive`."""
 
-Replayed: TypeAlias = Literal["ok", "not_failed", "gone", "held"]
-"""`held`: another job holds its unique key, so that it stays where it is."""
-
-_ANSWERS: dict[int, Replayed] = {ord("o"): "ok", ord("n"): "not_failed", ord("g"): "gone", ord("h"): "held"}
 _WIDTH = 8
 
 
@@ -97,7 +94,7 @@ class Letters(Verbs):
 
     def replay(
         self, queue: str, ids: Sequence[str], nonce: str = "", *, envelope: bytes = b"", any_end: bool = False
-    ) -> Call[list[Replayed]]:
+    ) -> Call[list[Relived]]:
         """Put ended jobs back in line, with fresh counters. One word per job; `REPLAYS_AT_ONCE` at most.
 
         Args:
@@ -109,15 +106,11 @@ class Letters(Verbs):
             any_end: cancelled and completed jobs too; else only dead letters.
         """
         rest: list[Arg] = [part for id in ids for part in (id, envelope)]
-        return self._script("replay", queue, _words, rest, nonce=nonce, which="ended" if any_end else "failed")
+        return self._script("replay", queue, relived, rest, nonce=nonce, which="ended" if any_end else "failed")
 
-    def discard(self, queue: str, ids: Sequence[str]) -> Call[list[Replayed]]:
+    def discard(self, queue: str, ids: Sequence[str]) -> Call[list[Relived]]:
         """Delete dead letters and all that is kept of them. One word per id; `REPLAYS_AT_ONCE` at most."""
-        return self._script("discard", queue, _words, ids)
-
-
-def _words(reply: Any) -> list[Replayed]:
-    return [_ANSWERS[letter] for letter in reply]
+        return self._script("discard", queue, relived, ids)
 
 
 class _Tags(msgspec.Struct):

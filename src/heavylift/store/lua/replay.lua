@@ -9,7 +9,8 @@
 -- args: nonce:str which:str rest
 -- which: failed (dead letters) | ended (cancelled jobs too, and completed ones whose children have been told)
 -- rest: per job  id  envelope   ("" for its own)
--- reply: one letter per job: o (ok), n (in another state), g (gone), h (its unique key is held by another job)
+-- reply: one letter per job: o (ok), b (ok, and it waits for parents: `tend` to it), n (in another state), g (gone),
+--        h (its unique key is held by another job)
 -- include: meta unique lines wake flow withdraw relive
 
 local function may(job)

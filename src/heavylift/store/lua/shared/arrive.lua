@@ -24,7 +24,6 @@ local function ready(id, job)
     call('ZADD', delayed_key, whole(due), id)
     publish(id, 'delayed', ',"due":' .. whole(due))
   else
-    job.state = 'waiting'
     queue_up(id, job)
     awake = awake + 1
   end

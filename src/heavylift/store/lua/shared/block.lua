@@ -1,7 +1,5 @@
 -- Enqueueing jobs that wait for others.
 
-local LOOK_AFTER = 30000 -- ms until the first look at a blocked job: by then its producer has linked it, or has died
-
 local NOT_STAGED = { err = 'MOVING the parents of a job are not noted here' }
 
 -- Whether `stage` has noted all parents of a job that has some, and its own mark beside them.

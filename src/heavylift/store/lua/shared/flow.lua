@@ -1,6 +1,7 @@
 -- Flows: the keys of jobs that wait for others. See `handover` for how the end of a parent comes to its children.
 
 local CHILDREN_COME = 60000 -- ms that a job of a flow stays at least, for children that are just being enqueued
+local LOOK_AFTER = 30000 -- ms until the first look at a blocked job: by then whoever put it there has linked it, or has died
 
 local function pending_of(id)
   return base .. 'pending:' .. id

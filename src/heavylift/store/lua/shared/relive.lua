@@ -23,11 +23,11 @@ local function relive(id, job, envelope, nonce)
   if envelope or job.state == 'completed' then call('HDEL', name, 'checkpoint') end
   if nonce then call('HSET', name, 'replayed', nonce) end
   queue_up(id, job)
-  job.state = 'waiting'
 end
 
--- All of these that `may`; one letter per id: o (ok), n (it may not), g (gone), h (its unique key is another's).
--- `envelopes`: for each of them, "" for its own; `nonce`: of this call, by which a repetition is known. Or neither.
+-- All of these that `may`; one letter per id: o (ok), b (ok, and it waits for parents), n (it may not), g (gone), h (its
+-- unique key is another's). `envelopes`: for each of them, "" for its own; none: so for all. `nonce`: of this call, by
+-- which a repetition is known, also once the job has ended again; "" for none.
 local function relive_all(ids, may, envelopes, nonce)
   nonce = nonce ~= '' and nonce or nil
   read_meta()
@@ -48,14 +48,16 @@ local function relive_all(ids, may, envelopes, nonce)
     local job = jobs[id]
     if not job then
       letters[i] = 'g'
+    elseif nonce and call('HGET', job_key(id), 'replayed') == nonce then
+      letters[i] = job.state == 'blocked' and 'b' or 'o'
     elseif not may(job) then
-      letters[i] = nonce and call('HGET', job_key(id), 'replayed') == nonce and 'o' or 'n'
+      letters[i] = 'n'
     elseif job.unique and held_by(job.unique) then
       letters[i] = 'h'
     else
       relive(id, job, envelopes and envelopes[i] ~= '' and envelopes[i], nonce)
-      letters[i] = 'o'
-      waiting = waiting + 1
+      letters[i] = job.state == 'blocked' and 'b' or 'o'
+      if job.state == 'waiting' then waiting = waiting + 1 end
     end
   end
   line_up()

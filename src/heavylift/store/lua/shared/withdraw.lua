@@ -74,15 +74,19 @@ local function erase(id, job)
   if job.children then call('ZADD', outbox_key, now_text, id) end
 end
 
--- Into its line, at the end of it; or back to waiting for those of its parents that have not completed.
+-- Into its line, at the end of it; or back to waiting for those of its parents that have not completed. These are asked
+-- anew, by `tend`, but not at once: they may get another life only after this one does.
 local function queue_up(id, job)
   if job.after and call('EXISTS', pending_of(id)) == 1 then
     call('HSET', job_key(id), 'state', 'blocked', 'lives', whole((integer(job.lives) or 0) + 1))
-    call('ZADD', blocked_key, now_text, id)
+    job.state = 'blocked'
+    call('ZUNIONSTORE', pending_of(id), 1, pending_of(id), 'WEIGHTS', 0)
+    call('ZADD', blocked_key, whole(now + LOOK_AFTER), id)
     publish(id, 'blocked')
     return
   end
   local path = path_of(job.handler, job.group, job.key)
+  job.state = 'waiting'
   call('HSET', job_key(id), 'state', 'waiting', 'path', path)
   stand(path, next_rank(integer(job.prio)), id)
   publish(id, 'waiting')
