@@ -292,6 +292,17 @@ def test_a_replayed_dead_letter_takes_its_key_again(desk: Desk, mode: str) -> No
     assert not desk.put("b", mode).duplicate
 
 
+def test_a_replayed_debounced_job_is_put_off_as_any_other_and_not_by_the_bound_of_its_first_life(desk: Desk) -> None:
+    desk.put("a", "d", quiet_ms=1000, latest_ms=2000)
+    (job,) = desk.claim(AT[2])
+    desk.settle(job, State.FAILED)
+    assert desk.connection.ask(AT[100].replay("q", ["a"])) == ["ok"]
+    desk.connection.ask(AT[100].reschedule("q", "a", 60_000, relative=True))
+    assert desk.put("b", "d", AT[100], quiet_ms=30_000, latest_ms=50_000) == Enqueued("a", State.DELAYED, True)
+    due = int(desk.field("a", "due")) - desk.connection.ask(AT[100].schedules("q")).now
+    assert 25_000 < due <= 30_000, "when it has been quiet"
+
+
 @pytest.mark.parametrize("mode", ["s", "f", "d"])
 def test_a_dead_letter_whose_key_is_held_says_so_and_stays(desk: Desk, mode: str) -> None:
     desk.put("a", mode)

@@ -14,7 +14,7 @@ local function relive(id, job, envelope, nonce)
     take_unique(id, job.unique, integer(call('HGET', job_key(id), 'starts')) or 0)
   end
   call('HDEL', name, 'attempts', 'crashes', 'interruptions', 'unknown', 'reason', 'cause', 'fingerprint', 'finished_at',
-    'expires', 'cancel', 'progress', 'blame', 'result')
+    'expires', 'cancel', 'progress', 'blame', 'result', 'latest', 'replaced')
   if envelope then
     local own = call('HGET', name, 'spec')
     if own then call('HSETNX', name, 'original', own) end
