@@ -33,9 +33,9 @@ nothing was kept on disk. The rows about that count only what was acknowledged a
 
 *Held* says how many of the runs passed. *Lost* are acknowledged jobs that did not end, *doubled* those that were
 started more than once, *completed twice* those of which more than one attempt counted; all are sums over the runs.
-*First back* is the time from the end of the fault to the first job that finishes, or, where processes died, from their
-death until all that they ran was started again; *rate back* the time until a second begins in which 90 % of the rate
-before the fault is done: the median of the runs, and the worst in brackets.
+*First back* is the time from the end of the fault to the first job that finishes, or, where processes died or froze,
+from then until all that they ran was started again; *rate back* the time until a second begins in which 90 % of the
+rate before the fault is done: the median of the runs, and the worst in brackets.
 *Measured* are other figures, likewise.
 """
 

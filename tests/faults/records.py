@@ -22,7 +22,7 @@ class Facts(msgspec.Struct, tag="row"):
 
     Attributes:
         name: of the test, with its parameters.
-        recovery: from the end of the fault to the first finish after it; where processes died, from their death until
+        recovery: from the end of the fault to the first finish after it; where processes died or froze, from then until
             all that they ran was started again.
         rate_back: from the end of the fault until the rate was back at 90 % of the one before it.
         held: the test has passed; if not, `wrong` says why.

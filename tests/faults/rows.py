@@ -79,10 +79,10 @@ class Row:
         self._cleared = time.monotonic_ns()
 
     def recovered(self, died: Mapping[int, int], bound: float) -> None:
-        """What died with these processes (pid to monotonic ns) has been started again within `bound` seconds."""
+        """What processes ran that died or froze (pid to monotonic ns) was started again within `bound` seconds."""
         entries = self._ledger.entries()
         took = sorted(oracle.recoveries(entries, died))
-        assert took, "nothing died with them"
+        assert took, "nothing of it was started again"
         self._took = took[-1]
         for what, share in (("p50", 0.5), ("p95", 0.95)) if len(took) >= 20 else ():
             self.measure(f"started again, {what}, s", took[int(share * len(took))])
