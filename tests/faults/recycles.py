@@ -37,6 +37,9 @@ BATCH = 100
 STUCK = 60.0
 """Seconds. A job that takes longer waits for a process that will never come."""
 
+LOOKS = 40
+"""At least two seconds of them."""
+
 
 def slots_of(client: Client) -> Any:
     """What the one worker says of its slots."""
@@ -112,9 +115,17 @@ def _worker(server: Server, folder: Path, client: Client) -> Iterator[WorkerProc
 
 
 def _at_rest(worker: WorkerProcess, usual: int) -> Vitals:
-    """What it holds while no process comes or goes."""
-    wait_until("it has as many processes as ever", lambda: len(worker.family()) == usual, timeout=STUCK)
-    return Vitals.of(worker.pid)
+    """What it holds when nothing has come or gone for two seconds: what was renewed is cleared away, if it ever is."""
+    seen: list[Vitals] = []
+
+    def still() -> bool:
+        seen.append(Vitals.of(worker.pid))
+        return len(seen) > LOOKS and {(it.descriptors, it.children) for it in seen[-LOOKS:]} == {
+            (seen[-1].descriptors, usual)
+        }
+
+    wait_until("it is at rest, with as many processes as ever", still, timeout=STUCK)
+    return seen[-1]
 
 
 def _flat(early: Vitals, late: Vitals) -> dict[str, tuple[float, float]]:

@@ -103,18 +103,25 @@ def test_a_worker_frozen_past_its_locks_wakes_to_have_its_late_results_refused_a
 
 @pytest.mark.row(7, timing=True)
 def test_a_handler_that_keeps_the_interpreter_beyond_the_lock_costs_starts_and_no_second_completion(
-    any_server: Server, start_worker: StartWorker, client: Client, row: Row
+    any_server: Server, start_worker: StartWorker, client: Client, ledger: Ledger, row: Row
 ) -> None:
     """Its worker renews no lock meanwhile, so that another takes over all that it runs."""
-    starved = start_worker(module="tests.faults.jobs tests.faults.heavy", slots=1)
+    modules = "tests.faults.jobs tests.faults.heavy"
+    starved = start_worker(module=modules, slots=1)
     held = [row.hold(client, handler) for handler in BOTH_LANES]
-    seconds = round(3 * LOCK)
+    start_worker(module=modules, slots=1)
+    other = next(seen["id"] for seen in client.workers() if seen["pid"] != starved.pid)
+    assert client.pause_worker(other)
+    seconds = round(4 * LOCK)
     row.inject(f"C code that holds the GIL of a worker for {seconds} s, in a thread of the io lane")
     starving = client.enqueue(heavy.starves.job(ledger=row.book, seconds=seconds))
     row.acknowledged([starving])
     wait_until("it runs", lambda: row.starts(starving), timeout=10)
-    start_worker(module="tests.faults.jobs tests.faults.heavy", slots=1)
-    wait_until("the other runs all three", lambda: all(row.starts(job) == 2 for job in (*held, starving)), timeout=20)
+    assert client.resume_worker(other)
+    everything = [*held, starving]
+    wait_until("the other runs all three", lambda: all(row.starts(job) == 2 for job in everything), timeout=20)
+    since = ledger.starts(starving.id)[0].at + 1
+    row.recovered({ledger.starts(job.id)[0].pid: since for job in everything}, TAKEN_OVER)
     assert starving.result(20) == "awake"
     row.release()
     wait_until(
