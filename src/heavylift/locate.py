@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from heavylift.errors import Unavailable
 from heavylift.settings import Settings
 from heavylift.store.scripts import Scripts
 from heavylift.store.target import Target
@@ -33,7 +34,12 @@ class Place:
             return self._target
         from heavylift import embedded  # here, so that whoever has a Redis never loads it
 
-        self._own_url = embedded.ensure(self._settings.root)
+        try:
+            self._own_url = embedded.ensure(self._settings.root)
+        except Unavailable:
+            raise
+        except OSError as wrong:  # descriptors or processes are short
+            raise Unavailable(f"the embedded server cannot be asked for: {wrong}") from wrong
         return Target.from_settings(replace(self._settings, redis_url=self._own_url))
 
     def leave(self) -> None:

@@ -24,6 +24,13 @@ async def quick(ctx: Context, ledger: str) -> int:
     return 1
 
 
+@handler(queue="light", retries=2)
+def quick_in_a_thread(ctx: Context, ledger: str) -> int:
+    note(ledger, ctx, "start")
+    note(ledger, ctx, "finish")
+    return 1
+
+
 @handler(queue="light", timeout=60)
 async def until_told(ctx: Context, ledger: str, gate: str) -> str:
     """Runs until the file `gate` exists."""

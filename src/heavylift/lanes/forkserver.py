@@ -26,6 +26,9 @@ from typing import Any
 PRELOAD = "HEAVYLIFT_PRELOAD"
 """Environment variable through which the fork server is told what to load (JSON)."""
 
+DESCRIPTORS = 6
+"""Needed to ask the server for a process: a connection, and two pipes. One more for the copy of one end of a pipe."""
+
 LOST = 255
 """The exit code of a child whose fork server died before it could say the true one."""
 
@@ -46,7 +49,12 @@ class ForkServer:
         self._server.set_forkserver_preload(["heavylift.lanes.preload"])
 
     def connect(self, fds: list[int]) -> tuple[int, int]:
-        """Fork a process; see `multiprocessing.forkserver`. It comes when the server has loaded what it is to load."""
+        """Fork a process; see `multiprocessing.forkserver`. It comes when the server has loaded what it is to load.
+
+        Raises:
+            OSError: descriptors or processes are short.
+        """
+        _need(DESCRIPTORS)
         with self._guard, self._environment():
             if self._over:
                 raise RuntimeError("no more processes are started")
@@ -125,6 +133,10 @@ class SlotContext(ForkServerContext):
         self.spawned = process
         return SlotPopen(process, self._server)
 
+    def forget(self) -> None:
+        """Let go of a process that did not start. They know each other, so its pipes would stay open for a while."""
+        self.spawned = None
+
 
 class SlotProcess(ForkServerProcess):
     """A process of a slot. Pickled to the child without what belongs to the parent."""
@@ -161,7 +173,11 @@ class SlotPopen(popen_forkserver.Popen):
         finally:
             set_spawning_popen(None)
         self.sentinel, write_end = self._server.connect(self._fds)
-        kept = os.dup(write_end)  # the child watches its other end to see the parent go
+        try:
+            kept = os.dup(write_end)  # the child watches its other end to see the parent go
+        except OSError:
+            _close(self.sentinel, write_end)
+            raise
         self.finalizer = util.Finalize(self, _close, (kept, self.sentinel))
         with open(write_end, "wb") as stream:
             stream.write(pickled.getbuffer())
@@ -184,6 +200,16 @@ class SlotPopen(popen_forkserver.Popen):
                     except (OSError, EOFError):
                         self.returncode = LOST
         return self.returncode
+
+
+def _need(count: int) -> None:
+    """Fail if so many descriptors cannot be opened: the standard library loses some of those it got before it fails."""
+    opened: list[int] = []
+    try:
+        while len(opened) < count:
+            opened.append(os.open(os.devnull, os.O_RDONLY))
+    finally:
+        _close(*opened)
 
 
 def _close(*fds: int) -> None:

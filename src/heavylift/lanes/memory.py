@@ -38,7 +38,11 @@ def share(pid: int) -> int:
 
 
 def sessions(leaders: Iterable[int]) -> dict[int, list[int]]:
-    """All processes of these sessions, each list beginning with its leader's own."""
+    """All processes of these sessions, each list beginning with its leader's own.
+
+    Raises:
+        OSError: they cannot be looked at now, no descriptor is free.
+    """
     import psutil
 
     found = {leader: [leader] for leader in leaders}

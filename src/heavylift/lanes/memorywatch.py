@@ -39,7 +39,11 @@ class MemoryWatch:
         self.due = time.monotonic() + LOOK_EVERY if watched else inf
         if not watched:
             return
-        for leader, members in sessions(watched).items():
+        try:
+            found = sessions(watched)
+        except OSError:  # looks again when it is due; meanwhile there is the backstop
+            return
+        for leader, members in found.items():
             call = watched[leader].call
             if call is None or (limit := call.start.memory) is None:
                 continue

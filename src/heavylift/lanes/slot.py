@@ -19,14 +19,12 @@ from math import inf
 from multiprocessing.connection import wait
 from typing import cast
 
-import psutil
-
 from heavylift.errorinfo import cut
 from heavylift.errors import StopReason
 from heavylift.lanes import child
 from heavylift.lanes.call import BEGIN_WITHIN, Call
 from heavylift.lanes.forkserver import LOST, ForkServer, Passed, SlotContext, SlotProcess
-from heavylift.lanes.memory import sessions
+from heavylift.lanes.memory import resident, sessions
 from heavylift.lanes.outgoing import Outgoing
 from heavylift.lanes.wire import Frames, Garbled, Message, StopAsked
 from heavylift.log import log
@@ -85,24 +83,24 @@ class Slot:
     @classmethod
     def launch(cls, index: int, server: ForkServer, settings: bytes) -> Slot:
         """Start a process. Its hello is still to come."""
-        ours, theirs = socket.socketpair()
-        dump = _nameless_file()
         context = SlotContext(server)
-        given = cast(tuple[int, int, bytes], (Passed(theirs.fileno()), Passed(dump), settings))  # numbers over there
-        executor = ProcessPoolExecutor(1, mp_context=context, initializer=child.start, initargs=given)
-        try:
-            executor.submit(child.ready)
-            if context.spawned is None:
-                raise RuntimeError("the executor has started no process")
+        with contextlib.ExitStack() as undo:
+            undo.callback(context.forget)
+            ours, theirs = socket.socketpair()
+            undo.callback(ours.close)
+            with theirs:  # or the end of the child would never be seen
+                dump = _nameless_file()
+                undo.callback(os.close, dump)
+                given = cast(tuple[int, int, bytes], (Passed(theirs.fileno()), Passed(dump), settings))  # numbers there
+                executor = ProcessPoolExecutor(1, mp_context=context, initializer=child.start, initargs=given)
+                undo.callback(executor.shutdown, wait=False)
+                executor.submit(child.ready)
+                if context.spawned is None:
+                    raise RuntimeError("the executor has started no process")
             ours.setblocking(False)
-            return cls(index, executor, context.spawned, ours, dump)
-        except BaseException:
-            executor.shutdown(wait=False)
-            ours.close()
-            os.close(dump)
-            raise
-        finally:
-            theirs.close()  # or the end of the child would never be seen
+            slot = cls(index, executor, context.spawned, ours, dump)
+            undo.pop_all()
+            return slot
 
     # --- calls ------------------------------------------------------------------------------------------------
 
@@ -164,14 +162,14 @@ class Slot:
     def rss(self) -> int:
         """Resident size in bytes; 0 if that cannot be said."""
         self.rss_seen = time.monotonic()
-        try:
-            return int(psutil.Process(self.pid).memory_info().rss)
-        except psutil.Error:
-            return 0
+        return resident(self.pid)
 
     def alone(self) -> bool:
-        """Nothing lives that was started in it, but for what has begun a session of its own."""
-        return len(sessions([self.pid])[self.pid]) == 1
+        """Nothing lives that was started in it, but for what has begun a session of its own; False if unknown."""
+        try:
+            return len(sessions([self.pid])[self.pid]) == 1
+        except OSError:
+            return False
 
     def kill(self) -> None:
         """End the process and all that it has started."""
@@ -220,9 +218,29 @@ class Slot:
         Returns:
             False if not even a kill has ended it: call again when it has.
         """
+        if not self._shut_down(patience):
+            return False
+        self._process.close()
+        self.end_group()
+        self.pipe.close()
+        os.close(self._dump)
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+        return True
+
+    def _shut_down(self, patience: float) -> bool:
+        """End the executor with its process; False if not even a kill has ended that."""
         if self._ending is None:  # once only: a second shutdown would not wait any more
-            self._ending = threading.Thread(target=self._executor.shutdown, name="heavylift-cpu-end", daemon=True)
-            self._ending.start()
+            ending = threading.Thread(target=self._executor.shutdown, name="heavylift-cpu-end", daemon=True)
+            try:
+                ending.start()
+            except RuntimeError:  # the system gives no more threads: once the process has ended, it takes no time
+                self.kill()
+                if not wait([self.sentinel], DIES_WITHIN):
+                    return False
+                self._executor.shutdown()
+                return True
+            self._ending = ending
         self._ending.join(patience)
         if self._ending.is_alive():
             self.kill()
@@ -230,12 +248,6 @@ class Slot:
             if self._ending.is_alive() and not self.ended:
                 return False
             self._ending.join()
-        self._process.close()
-        self.end_group()
-        self.pipe.close()
-        os.close(self._dump)
-        if self._pidfd >= 0:
-            os.close(self._pidfd)
         return True
 
 

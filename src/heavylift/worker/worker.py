@@ -13,12 +13,12 @@ from __future__ import annotations
 import itertools
 import os
 import secrets
-import selectors
 import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from multiprocessing.connection import wait
 from typing import Any
 
 import msgspec
@@ -100,6 +100,7 @@ class Worker:
         self.crashed: BaseException | None = None
         self._locate = locate or (lambda: Target.from_settings(settings))
         self._started_at = time.time()
+        self._version = version("heavylift")  # it is in a file, which a beat might be unable to open
         self._guard = threading.Lock()  # held by the start, then by the stop
         self._started = self._stopped = self._asked_to_stop = False
         self._hurried = False
@@ -264,7 +265,7 @@ class Worker:
             "id": self.id,
             "host": socket.gethostname(),
             "pid": os.getpid(),
-            "version": version("heavylift"),
+            "version": self._version,
             "started_at": int(self._started_at * 1000),
             "quiet": int(self.dispatcher.quiet),
             "queues": _json({queue.name: queue.lane for queue in self.queues.queues.values()}),
@@ -290,11 +291,13 @@ class Worker:
 
     def _open_channel(self) -> Channel:
         channel = Channel(self._locate(), name="heavylift:mailbox")
-        channel.subscribe([self.jobs.common.worker_channel(self.id)])
-        with selectors.DefaultSelector() as confirmed:
-            confirmed.register(channel, selectors.EVENT_READ)
-            confirmed.select(self.settings.connect_timeout)
-        channel.read()
+        try:
+            channel.subscribe([self.jobs.common.worker_channel(self.id)])
+            wait([channel.fileno()], self.settings.connect_timeout)  # confirmed by then; takes no descriptor
+            channel.read()
+        except BaseException:
+            channel.close()
+            raise
         return channel
 
     def _nudge(self) -> None:
