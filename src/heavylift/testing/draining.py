@@ -263,7 +263,8 @@ class Drain:
         while not (pause := self._scheduler.round()):
             pass
         self._next_tick = pause
-        self._janitor.round()
+        while self._janitor.round():
+            pass
         self._settle()
         while not self._handover.idle():
             self._handover.round()

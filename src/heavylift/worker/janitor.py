@@ -2,17 +2,20 @@
 
 Each round, for every known queue: locks that expired are taken over, and their jobs get the outcome
 `Abandoned`, which goes down the same path as any other; jobs that were not started in time and records
-that were kept long enough are removed. Every call is bounded; if more is left, the next one follows at once.
+that were kept long enough are removed. Every call is bounded, and so is a round: no queue's lost jobs wait for what
+there is to remove in another. If more is left, the next round follows at once.
 
 After Redis was away, or took no writes, for longer than half a lock, all locks may look expired though their holders
-live; and so they may when its clock was set forward. The janitor then takes nothing for one lock period and lets them
-renew first. A sweep that went through is the proof that a queue takes writes; only then are its locks looked at.
+live; and so they may when this worker was frozen, or Redis' clock was set forward. The janitor then takes nothing for
+one lock period and lets them renew first. It goes by calls that failed or took long, not by how long a round took. A
+sweep that went through is the proof that a queue takes writes; only then are its locks looked at.
 """
 
 from __future__ import annotations
 
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -23,7 +26,7 @@ from heavylift.log import log
 from heavylift.outcome import Abandoned
 from heavylift.service import Service
 from heavylift.settings import Settings
-from heavylift.store.jobs import Jobs
+from heavylift.store.jobs import Call, Jobs
 from heavylift.store.repairing import SWEPT_AT_ONCE, SweepReply
 from heavylift.worker.contact import Contact
 from heavylift.worker.handover import HandOver
@@ -32,6 +35,9 @@ from heavylift.worker.settler import Settler
 
 MOST = 50
 """Locks taken over per script call."""
+
+FURTHER = 50
+"""Times in one round that a queue is looked after again, of all that have more to do."""
 
 
 class Janitor(Service):
@@ -66,8 +72,11 @@ class Janitor(Service):
         self._interval = settings.sweep
         self._numbers = numbers
         self._unanswered: dict[str, Any] = {}
-        self._began = time.monotonic()
+        self._began = self._heard = time.monotonic()  # heard: when the last call went through
+        self._paused = self._interval  # seconds since then that nothing was to be called
+        self._silence = self._silence_end = 0.0  # the last time that nothing went through: how long, and until when
         self._swept: dict[str, tuple[float, int]] = {}  # when the last sweep of a queue went through, here and by Redis
+        self._refused: set[str] = set()  # queues whose last sweep did not
         self._hands_off_until: dict[str, float] = {}
 
     def run(self) -> None:
@@ -75,44 +84,70 @@ class Janitor(Service):
         try:
             while not self.stopping.is_set():
                 try:
-                    self.round()
-                    pause = self._interval * random.uniform(0.8, 1.2)
+                    more = self.round()
+                    pause = 0.0 if more else self._interval * random.uniform(0.8, 1.2)
+                    self._paused = pause
                 except Unavailable:
                     pause = self._contact.pause()
                 self.stopping.wait(pause)
         finally:
             self._contact.close()
 
-    def round(self) -> None:
-        """Look after every queue once. The loop calls it; so does who has no loop.
+    def round(self) -> bool:
+        """Look after every queue; True if there is more to do. The loop calls it; so does who has no loop.
 
         Raises:
             Unavailable: Redis cannot be reached.
         """
+        behind: deque[str] = deque()
         for queue in self._known_queues():
-            swept = self._sweep(queue)
-            while swept and swept.more and not self.stopping.is_set():
-                swept = self._sweep(queue)
-            if swept is None:
-                continue
-            self._mind_the_gap(queue, swept.now)
-            while self._take_over(queue) and not self.stopping.is_set():
-                pass
+            if self.stopping.is_set():
+                return False
+            if self._look_after(queue):
+                behind.append(queue)
+        for _ in range(FURTHER):
+            if not behind or self.stopping.is_set():
+                break
+            queue = behind.popleft()
+            if self._look_after(queue):
+                behind.append(queue)
+        return bool(behind)
+
+    def _look_after(self, queue: str) -> bool:
+        """One sweep, and what was lost up to a bound; True if there is more of either."""
+        swept = self._sweep(queue)
+        if swept is None:
+            return False
+        self._mind_the_gap(queue, swept.now)
+        return self._take_over(queue) or swept.more
 
     def _mind_the_gap(self, queue: str, there: int) -> None:
         """Called once a sweep went through, before anything is taken. `there`: Redis' time then (ms)."""
         here = time.monotonic()
         before, before_there = self._swept.get(queue, (self._began, there))
         self._swept[queue] = here, there
-        away = here - before - self._interval
+        away = self._silence if before < self._silence_end else 0.0
+        if queue in self._refused:
+            self._refused.discard(queue)
+            away = max(away, here - before - self._interval)
         ahead = (there - before_there) / 1000 - (here - before)
         if max(away, ahead) > self._lock / 2:
             self._hands_off_until[queue] = here + self._lock
             why = "could not sweep for a while" if away > ahead else "redis' clock was set forward"
             log.info(f"{why}; leaving expired locks alone", queue=queue, gap_s=round(max(away, ahead), 3))
 
+    def _call(self, call: Call[Any]) -> Any:
+        """The reply to one call, or the `StoreError` that refuses it. A long time without any is noted."""
+        (reply,) = self._contact.round_trip([call])
+        here = time.monotonic()
+        silence = here - self._heard - self._paused
+        self._heard, self._paused = here, 0.0
+        if silence > self._lock / 2:
+            self._silence, self._silence_end = silence, here
+        return reply
+
     def _known_queues(self) -> list[str]:
-        (reply,) = self._contact.round_trip([self._jobs.queues()])
+        reply = self._call(self._jobs.queues())
         return sorted(self._served if isinstance(reply, StoreError) else self._served.union(reply))
 
     def _take_over(self, queue: str) -> bool:
@@ -124,7 +159,7 @@ class Janitor(Service):
         )
         sent = time.monotonic()
         self._unanswered[queue] = call  # the same number again if the reply is lost
-        (reply,) = self._contact.round_trip([call])
+        reply = self._call(call)
         if isinstance(reply, StoreError):
             log.warning("a takeover was refused", queue=queue, error=str(reply))
             return False
@@ -155,9 +190,10 @@ class Janitor(Service):
             most_completed=settings.keep_completed_count,
             most_failed=settings.keep_failed_count,
         )
-        (reply,) = self._contact.round_trip([call])
+        reply = self._call(call)
         if isinstance(reply, StoreError):
             log.warning("a sweep was refused", queue=queue, error=str(reply))
+            self._refused.add(queue)
             return None
         if reply.flows:
             self._handover.look_after(queue)
