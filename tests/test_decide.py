@@ -14,7 +14,7 @@ from heavylift.decide import (
     DEFAULT_BACKOFF,
     HELD_WAIT,
     LONGEST_WAIT,
-    POISON_AT,
+    UNBEGUN_AT,
     UNKNOWN_TRIES,
     UNKNOWN_WAIT,
     Policy,
@@ -53,8 +53,9 @@ TWO = Policy(retries=2, backoff=Backoff(initial=4, factor=3, jitter=0))
 AT_ONCE = Policy(retries=2, backoff=Backoff(initial=0))
 
 
-def after(attempts: int = 0, crashes: int = 0, unknown: int = 0, interruptions: int = 0) -> Counters:
-    return Counters(1 + attempts + crashes + unknown + interruptions, attempts, crashes, interruptions, unknown)
+def after(attempts: int = 0, crashes: int = 0, unknown: int = 0, interruptions: int = 0, unbegun: int = 0) -> Counters:
+    starts = 1 + attempts + crashes + unknown + interruptions + unbegun
+    return Counters(starts, attempts, crashes, interruptions, unknown, unbegun)
 
 
 @pytest.mark.parametrize(
@@ -99,8 +100,14 @@ def after(attempts: int = 0, crashes: int = 0, unknown: int = 0, interruptions: 
         (Abandoned("w"), after(crashes=2), TWO, Settlement(State.FAILED, "crashes", reason=Reason.POISON)),
         # It was taken away: free, and back to its place.
         (Interrupted("shutdown"), after(), TWO, Settlement(State.WAITING, "interruptions", keep_rank=True)),
-        (Interrupted("not_begun"), after(interruptions=9), TWO,
-            Settlement(State.WAITING, "interruptions", keep_rank=True)),
+        (Interrupted("no_place"), after(unbegun=12), TWO, Settlement(State.WAITING, "interruptions", keep_rank=True)),
+        # Its process died before it was called: free for long, then after waits, then never.
+        (Interrupted("not_begun"), after(unbegun=9, interruptions=99, crashes=2), TWO,
+            Settlement(State.WAITING, "unbegun", keep_rank=True)),
+        (Interrupted("not_begun"), after(unbegun=10, crashes=2), TWO, Settlement(State.DELAYED, "unbegun", 4)),
+        (Interrupted("not_begun"), after(unbegun=11), TWO, Settlement(State.DELAYED, "unbegun", 12)),
+        (Interrupted("not_begun"), after(unbegun=12), TWO,
+            Settlement(State.FAILED, "unbegun", reason=Reason.POISON)),
         # Nobody here knows it: a deploy may be under way.
         (UnknownHandler("x"), after(), TWO, Settlement(State.DELAYED, "unknown", UNKNOWN_WAIT)),
         (UnknownHandler("x"), after(unknown=UNKNOWN_TRIES), TWO,
@@ -127,7 +134,7 @@ def broken(failures: int) -> float:
 
 
 counts = st.integers(0, 50)
-counters = st.builds(after, counts, counts, counts, counts)
+counters = st.builds(after, counts, counts, counts, counts, counts)
 backoffs = st.builds(
     Backoff,
     initial=st.floats(0, 1e6),
@@ -157,10 +164,11 @@ by_kind: dict[type, st.SearchStrategy[Any]] = {
     OutOfMemory: st.builds(OutOfMemory, st.none() | st.just(1000), st.just(2000), st.none(), st.booleans()),
     Died: st.builds(Died, st.just("killed:SIGKILL")),
     Abandoned: st.builds(Abandoned, st.just("w")),
-    Interrupted: st.builds(Interrupted, st.sampled_from(["shutdown", "lost_contact", "not_begun"])),
+    Interrupted: st.builds(Interrupted, st.sampled_from(["shutdown", "lost_contact", "no_place", "not_begun"])),
     Cancelled: st.builds(Cancelled, st.booleans()),
     LockLost: st.builds(LockLost),
 }
+FREE = [Interrupted("shutdown"), Interrupted("lost_contact"), Interrupted("no_place")]
 outcomes: st.SearchStrategy[Outcome] = st.one_of(*by_kind.values())
 
 
@@ -183,12 +191,13 @@ def test_every_outcome_has_a_settlement_that_makes_sense(
     assert decide(outcome, counters, policy, luck) == settlement, "the same again: it is pure"
 
 
-@given(outcomes.filter(lambda o: not isinstance(o, (Interrupted, Held))), policies, luck)
+@given(outcomes.filter(lambda o: o not in FREE and not isinstance(o, Held)), policies, luck)
 def test_a_job_that_always_ends_the_same_way_ends(outcome: Outcome, policy: Policy, luck: float) -> None:
     """No job goes round for ever, except for those that are interrupted or meet another, which is nobody's fault."""
-    tally = {"attempts": 0, "crashes": 0, "unknown": 0, "": 0}
-    for _ in range(policy.retries + POISON_AT + UNKNOWN_TRIES + 1):
-        settlement = decide(outcome, after(tally["attempts"], tally["crashes"], tally["unknown"]), policy, luck)
+    tally = {"attempts": 0, "crashes": 0, "unknown": 0, "unbegun": 0, "": 0}
+    for _ in range(policy.retries + UNBEGUN_AT + UNKNOWN_TRIES + 1):
+        counters = after(tally["attempts"], tally["crashes"], tally["unknown"], unbegun=tally["unbegun"])
+        settlement = decide(outcome, counters, policy, luck)
         if settlement.to not in (State.WAITING, State.DELAYED):
             return
         tally[settlement.count] += 1
@@ -204,9 +213,9 @@ def test_a_handler_that_fails_is_tried_as_often_as_retries_says_after_the_first(
     assert tries == retries + 1
 
 
-@given(counters, policies, luck)
-def test_an_interruption_costs_nothing(counters: Counters, policy: Policy, luck: float) -> None:
-    settlement = decide(Interrupted("shutdown"), counters, policy, luck)
+@given(st.sampled_from(FREE), counters, policies, luck)
+def test_an_interruption_costs_nothing(outcome: Interrupted, counters: Counters, policy: Policy, luck: float) -> None:
+    settlement = decide(outcome, counters, policy, luck)
     assert settlement == Settlement(State.WAITING, "interruptions", keep_rank=True)
 
 
@@ -255,9 +264,12 @@ def test_every_outcome_has_a_cause_and_tells_what_went_wrong(outcome: Outcome) -
     assert (error_of(outcome) is None) == nothing_wrong
 
 
-def test_a_job_whose_process_never_gets_to_begin_is_suspected_in_the_end() -> None:
-    settlement = decide(Interrupted("not_begun"), after(interruptions=10, crashes=2), TWO, luck=0.0)
-    assert (settlement.to, settlement.reason) == (State.FAILED, Reason.POISON)
+@given(counters, policies, luck)
+def test_only_what_was_begun_counts_as_a_crash(counters: Counters, policy: Policy, luck: float) -> None:
+    settlement = decide(Interrupted("not_begun"), counters, policy, luck)
+    assert settlement.count == "unbegun"
+    harmless = after(counters.attempts, 0, 0, 0, counters.unbegun)
+    assert settlement == decide(Interrupted("not_begun"), harmless, policy, luck), "no other counter has a say"
 
 
 def test_no_backoff_leads_beyond_what_can_be_stored() -> None:

@@ -3,12 +3,14 @@
 Every ending of every attempt goes through `decide`: a result, an exception, a killed child, a worker that
 died (the janitor brings that one), a shutdown. The retry rule exists here and nowhere else.
 
-Three counters are kept apart (see `job.Counters`):
+Four counters are kept apart (see `job.Counters`):
 
 - *attempts*: the handler failed. Up to `retries` more, each after the backoff, then `exhausted`.
 - *crashes*: its process or worker died under it. The first time the job goes back to its place at once,
   the second time after the backoff, the third such start is the last: `poison`.
 - *interruptions*: it was taken away through no fault of its own, or has its queue rest. Back to its place, free.
+- *unbegun*: its process died before the handler was called. Back to its place, free, for that is hardly its fault;
+  ten times. Then with the backoff's waits, and the thirteenth is the last: `poison`.
 """
 
 from __future__ import annotations
@@ -58,12 +60,15 @@ LONGEST_WAIT = 1e10
 LONGEST_REST = 3600.0
 """A handler may have its queue rest for so many seconds at most."""
 
-NOT_BEGUN_FREE = 10
+UNBEGUN_FREE = 10
 """So often may a process die before the handler begins; from then on the job itself is suspected."""
+
+UNBEGUN_AT = UNBEGUN_FREE + POISON_AT
+"""The start whose process dies like that for this time is the last."""
 
 DEFAULT_BACKOFF = Backoff()
 
-CounterName = Literal["", "attempts", "crashes", "interruptions", "unknown"]
+CounterName = Literal["", "attempts", "crashes", "interruptions", "unknown", "unbegun"]
 """The counter of a job that an outcome counts for; empty for none."""
 
 
@@ -118,8 +123,8 @@ def decide(outcome: Outcome, counters: Counters, policy: Policy, luck: float) ->
             return Settlement(State.CANCELLED)
         case LockLost():
             return Settlement(None)
-        case Interrupted(why="not_begun") if counters.interruptions >= NOT_BEGUN_FREE:
-            return _crashed(counters, policy, luck)
+        case Interrupted(why="not_begun"):
+            return _not_begun(counters, policy, luck)
         case Interrupted():
             return Settlement(State.WAITING, count="interruptions", keep_rank=True)
         case Died() | Abandoned():
@@ -164,6 +169,15 @@ def _crashed(counters: Counters, policy: Policy, luck: float) -> Settlement:
     if crashes == 1:
         return Settlement(State.WAITING, count="crashes", keep_rank=True)
     return _again("crashes", wait_before(crashes, policy, luck))
+
+
+def _not_begun(counters: Counters, policy: Policy, luck: float) -> Settlement:
+    times = counters.unbegun + 1
+    if times >= UNBEGUN_AT:
+        return Settlement(State.FAILED, count="unbegun", reason=Reason.POISON)
+    if times <= UNBEGUN_FREE:
+        return Settlement(State.WAITING, count="unbegun", keep_rank=True)
+    return _again("unbegun", wait_before(times - UNBEGUN_FREE, policy, luck))
 
 
 def _again(count: CounterName, delay: float) -> Settlement:

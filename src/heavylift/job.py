@@ -99,6 +99,7 @@ class Counters(msgspec.Struct, frozen=True):
         crashes: its process or its worker died.
         interruptions: taken away through no fault of its own; free.
         unknown: claimed by workers that did not know its handler.
+        unbegun: its process ended, or was ended, before its handler was called.
     """
 
     starts: int = 0
@@ -106,6 +107,7 @@ class Counters(msgspec.Struct, frozen=True):
     crashes: int = 0
     interruptions: int = 0
     unknown: int = 0
+    unbegun: int = 0
 
 
 class ClaimedJob(msgspec.Struct, frozen=True):

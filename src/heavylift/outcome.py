@@ -152,9 +152,11 @@ class Abandoned:
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """Taken away through no fault of the job: shutdown, contact lost, or the slot died before it began."""
+    """Taken away through no fault of the job: shutdown, contact lost, no place after all, its process died before it
+    was called.
+    """
 
-    why: Literal["shutdown", "lost_contact", "not_begun"]
+    why: Literal["shutdown", "lost_contact", "no_place", "not_begun"]
 
 
 @dataclass(frozen=True, slots=True)

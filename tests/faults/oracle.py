@@ -92,7 +92,7 @@ def bounded_duplication(jobs: Mapping[str, Kept], entries: Iterable[Entry], *, c
     for job, it in jobs.items():
         count = it.counters
         last = it.state in (State.COMPLETED, State.CANCELLED)  # its end explains the last start
-        explained = count.attempts + count.crashes + count.interruptions + count.unknown + last
+        explained = count.attempts + count.crashes + count.interruptions + count.unknown + count.unbegun + last
         if ran[job] > count.starts:
             wrong.append(f"{job} ran {ran[job]} times and was claimed {count.starts} times")
         if it.state in ENDED and count.starts > max(explained, 1):

@@ -306,7 +306,7 @@ def test_what_finds_no_place_comes_back(bench: Bench) -> None:
     starts = [bench.make(f"n{n}", "wait") for n in range(4)]
     bench.lane.submit(starts)
     assert bench.lane.free() == 0
-    assert [bench.sink.outcome(f"n{n}") for n in (2, 3)] == [Interrupted("not_begun")] * 2
+    assert [bench.sink.outcome(f"n{n}") for n in (2, 3)] == [Interrupted("no_place")] * 2
     for n in (0, 1):
         bench.stop(f"n{n}")
         assert bench.sink.outcome(f"n{n}") == Cancelled()
@@ -348,7 +348,7 @@ def test_close_stops_what_runs_and_settles_everything_once(bench: Bench, tmp_pat
     assert bench.sink.outcome(willing) == Interrupted("shutdown")
     assert bench.sink.outcome(deaf) == Interrupted("shutdown")
     bench.lane.submit([bench.make("late", "echo")])
-    assert bench.sink.outcome("late") == Interrupted("not_begun")
+    assert bench.sink.outcome("late") == Interrupted("no_place")
     assert bench.lane.free() == 0
 
 

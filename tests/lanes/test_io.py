@@ -87,7 +87,7 @@ def test_what_the_system_gave_no_thread_for_runs_when_it_has_one_again(bench: Be
 def test_what_gets_no_thread_for_long_is_given_back(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("heavylift.lanes.io.BEGIN_WITHIN", 0.3)
     with no_more_threads():
-        assert bench.run("echo") == Interrupted("not_begun")
+        assert bench.run("echo") == Interrupted("no_place")
     wait_until("all places are free", lambda: bench.lane.free() == 8)
     assert isinstance(bench.run("echo"), Completed)
 
@@ -318,7 +318,7 @@ def test_many_timeouts_at_different_times_are_each_kept(tmp_path: Path) -> None:
 def test_a_lane_without_places_refuses_everything(tmp_path: Path) -> None:
     with io_bench(tmp_path, places=0) as bench:
         bench.lane.submit([bench.make("x", "echo")])
-        assert bench.sink.outcome("x") == Interrupted("not_begun")
+        assert bench.sink.outcome("x") == Interrupted("no_place")
 
 
 def test_a_stop_that_waits_strikes_in_the_handlers_thread_and_in_no_other(tmp_path: Path) -> None:

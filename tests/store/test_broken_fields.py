@@ -39,7 +39,7 @@ def settle(connection: Connection, number: int, token: str, settlement: Settleme
 
 @pytest.mark.parametrize("limited", [False, True])
 @pytest.mark.parametrize("number", NUMBERS)
-@pytest.mark.parametrize("field", ["expires", "starts", "attempts", "crashes", "interruptions", "unknown"])
+@pytest.mark.parametrize("field", ["expires", "starts", "attempts", "crashes", "interruptions", "unknown", "unbegun"])
 def test_a_job_whose_numbers_are_none_is_a_dead_letter_and_its_neighbours_run(
     server: Server, connection: Connection, field: str, number: str, limited: bool
 ) -> None:
@@ -75,7 +75,7 @@ def test_a_settlement_and_a_takeover_put_up_with_numbers_that_are_none(
 ) -> None:
     enqueue(connection, "a")
     assert claim(connection, 1) == ["a"]
-    fields = ("starts", "attempts", "crashes", "interruptions", "unknown", "started_at", "prio", "rank")
+    fields = ("starts", "attempts", "crashes", "interruptions", "unknown", "unbegun", "started_at", "prio", "rank")
     for field in fields:
         server.command("HSET", KEYS.job("a"), field, number)
     for _ in range(2):

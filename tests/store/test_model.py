@@ -37,6 +37,7 @@ SETTLEMENTS = st.sampled_from(
         Settlement(State.FAILED, count="attempts", reason=Reason.EXHAUSTED),
         Settlement(State.CANCELLED),
         Settlement(State.WAITING, count="interruptions", keep_rank=True),
+        Settlement(State.WAITING, count="unbegun", keep_rank=True),
         Settlement(State.WAITING, count="attempts"),
         Settlement(State.DELAYED, count="crashes", delay=TICK * 3 / 1000),
     ]
@@ -458,7 +459,9 @@ class Store(machines.StoreMachine):
         census.check(found)
         assert {id: job["state"] for id, job in found.jobs.items()} == {id: job.state for id, job in self.jobs.items()}
         for id, job in self.jobs.items():
-            stored = {name: int(found.jobs[id].get(name, 0)) for name in ("attempts", "crashes", "interruptions")}
+            stored = {
+                name: int(found.jobs[id].get(name, 0)) for name in ("attempts", "crashes", "interruptions", "unbegun")
+            }
             assert stored == {name: job.counts.get(name, 0) for name in stored}
             assert found.jobs[id].get("token", "") == job.token
         counts = self.connection.ask(self.verbs.counts(QUEUE))

@@ -107,7 +107,7 @@ class CpuLane:
     def submit(self, starts: Sequence[Start]) -> None:
         """Hand each to a slot."""
         for start in [start for start in starts if not self._submit(start)]:
-            self._sink.ended(start.id, start.token, Interrupted("not_begun"), ())
+            self._sink.ended(start.id, start.token, Interrupted("no_place"), ())
 
     def _submit(self, start: Start) -> bool:
         with self._gate:

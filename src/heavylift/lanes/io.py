@@ -96,7 +96,7 @@ class IoLane:
         with self._gate:
             free = self.free()
             for start in starts:
-                prepared = attempt.prepare(start, self._handlers) if free else Interrupted("not_begun")
+                prepared = attempt.prepare(start, self._handlers) if free else Interrupted("no_place")
                 if not isinstance(prepared, Prepared):
                     refused.append((start, prepared))
                     continue
@@ -208,7 +208,7 @@ class IoLane:
             return inf
         self._threads.wake()
         for run in self._threads.withdraw_before(now - BEGIN_WITHIN):
-            self._finish(run, run.stop_outcome() if run.reason else Interrupted("not_begun"))
+            self._finish(run, run.stop_outcome() if run.reason else Interrupted("no_place"))
         if self._threads.problem:
             return now + AGAIN
         self._sink.freed()

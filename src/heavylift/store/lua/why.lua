@@ -13,8 +13,8 @@
 -- include: meta lines ahead
 
 local TOLD = {
-  'state', 'handler', 'due', 'starts', 'attempts', 'crashes', 'interruptions', 'unknown', 'worker', 'started_at', 'cancel',
-  'reason', 'cause', 'finished_at', 'unique', 'latest', 'blame', 'group', 'key', 'path', 'prio',
+  'state', 'handler', 'due', 'starts', 'attempts', 'crashes', 'interruptions', 'unknown', 'unbegun', 'worker', 'started_at',
+  'cancel', 'reason', 'cause', 'finished_at', 'unique', 'latest', 'blame', 'group', 'key', 'path', 'prio',
   'expires',
 }
 local RUNNING = 200 -- running jobs looked at for those that hold a place
