@@ -230,7 +230,7 @@ def test_a_native_crash_is_told_on_the_job_with_its_signal_and_where_it_was(
 @pytest.mark.row(13)
 @pytest.mark.parametrize(
     ("how", "handler"),
-    [("in one piece, refused by the system", jobs.takes_too_much), ("bit by bit, seen by the watch",
+    [("1 GiB in one piece, refused by the system", jobs.takes_too_much), ("4 GiB bit by bit, seen by the watch",
      heavy.takes_bit_by_bit)],
     ids=["refused", "watched"],
 )  # fmt: skip
@@ -238,7 +238,7 @@ def test_a_handler_that_takes_more_memory_than_it_may_fails_and_the_worker_lives
     how: str, handler: Any, any_server: Server, start_worker: StartWorker, client: Client, row: Row
 ) -> None:
     worker = start_worker(module=MODULES, slots=1)
-    row.inject(f"4 GB under a limit of 64 MB, {how}")
+    row.inject(f"{how}, under a limit of 64 MB")
     more = {"size": 4 << 30} if handler is heavy.takes_bit_by_bit else {}
     job = client.enqueue(handler.job(ledger=row.book, **more))
     row.acknowledged([job])
@@ -260,7 +260,7 @@ def test_when_the_system_runs_out_of_memory_it_takes_the_handler_and_not_the_wor
     with control_group("memory") as group:
         (group / "memory.limit_in_bytes").write_text(str(300 << 20))
         enter(group, worker.pid, *(process.pid for process in worker.family()))
-        row.inject("4 GB where the system has 300 MB left for the worker and all its processes")
+        row.inject("4 GiB where the system has 300 MiB left for the worker and all its processes")
         job = client.enqueue(heavy.takes_all.job(ledger=row.book, size=4 << 30))
         row.acknowledged([job])
         assert job.result(60) == 0
