@@ -154,6 +154,16 @@ def test_an_operator_repairs(as_client: Callable[..., Client]) -> None:
     assert operator.replay(queue="light") == operator.purge_failed("light") == 0
 
 
+def test_an_operator_gives_a_flow_another_life_with_its_links(where: Where, as_client: Callable[..., Client]) -> None:
+    operator, producer = as_client("operator"), as_client("producer")
+    flow = producer.enqueue_flow(chain(small(), small()))
+    parent, child = flow.jobs
+    assert operator.flow(flow.id).cancel() == operator.flow(flow.id).retry() == 2
+    with closing(where.connection()) as connection:
+        children = f"heavylift:{{light}}:children:{parent.id}"
+        assert connection.command("ZSCORE", children, f"light {child.id}", key=children) in (b"1", 1.0)
+
+
 CLAIM = JOBS.claim("q", "w", 1, 1, 30_000, 1000)
 SETTLE = JOBS.settle(
     "q", "w", 2, [SettleItem("a", "w.1", Settlement(State.COMPLETED), AttemptRecord(1, "w", 1, 2, "completed"))]

@@ -89,6 +89,7 @@ ROLES = {
             *_LOOKS,
             *("cancel", "discard", "flow", "limit", "once_done", "once_forget", "order", "priority", "promote"),
             *("remove", "replay", "reschedule", "resume", "revive"),
+            *("handover", "link", "deliver", "tend"),  # of flows that it cancels, or gives another life
             *("schedule", "schedule_pause", "unschedule"),
         ),
         {**_READS, "HSET": ("meta",), "SADD": ("queues",)},
