@@ -43,6 +43,7 @@ _HOMES = {
     "Retention": "retention",
     "Retry": "errors",
     "Schedule": "schedule",
+    "ScheduleChanging": "errors",
     "ScheduleNotFound": "errors",
     "ScheduleRecord": "schedule",
     "Secret": "redaction",
@@ -54,6 +55,7 @@ _HOMES = {
     "UniqueHeld": "errors",
     "Why": "why",
     "WorkerNotFound": "errors",
+    "WorkerSilent": "errors",
 }
 
 __all__ = sorted(["handler", *_HOMES])  # pyright: ignore[reportUnsupportedDunderAll]

@@ -16,10 +16,12 @@ from heavylift.errors import NotDurable as NotDurable
 from heavylift.errors import Reject as Reject
 from heavylift.errors import ResultTimeout as ResultTimeout
 from heavylift.errors import Retry as Retry
+from heavylift.errors import ScheduleChanging as ScheduleChanging
 from heavylift.errors import ScheduleNotFound as ScheduleNotFound
 from heavylift.errors import Stop as Stop
 from heavylift.errors import UniqueHeld as UniqueHeld
 from heavylift.errors import WorkerNotFound as WorkerNotFound
+from heavylift.errors import WorkerSilent as WorkerSilent
 from heavylift.flow import batch as batch
 from heavylift.flow import chain as chain
 from heavylift.flow import group as group

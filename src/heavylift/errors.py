@@ -129,6 +129,14 @@ class NotDurable(StoreError):
         return self.jobs[self.unsure[0]]
 
 
+class ParentsForgotten(StoreError):
+    """The parents of a job are not noted any more, so it was not enqueued. Enqueue it again.
+
+    They are noted just before, and forgotten when the job itself does not come within an hour, or when somebody else
+    enqueues another of its id meanwhile.
+    """
+
+
 class ServerUnsupported(StoreError):
     """The server is too old, or set up so that it would lose jobs. The message names the remedy."""
 
@@ -145,8 +153,34 @@ class ScheduleNotFound(HeavyliftError, LookupError):
     """No schedule with this name."""
 
 
+class ScheduleChanging(HeavyliftError):
+    """A schedule was changed by others whenever it was to be resumed. Resume it again once they are done."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"schedule {name} keeps being changed by others; resume it once they are done")
+
+
+class EffectNotFound(HeavyliftError, LookupError):
+    """Nothing is known of an effect of this key: it was never begun, or is forgotten."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"nothing is known of {key!r}: it was never begun, or is forgotten; the key is the one given to ctx.once"
+        )
+
+
 class WorkerNotFound(HeavyliftError, LookupError):
     """No worker of this id is alive."""
+
+
+class WorkerSilent(HeavyliftError, TimeoutError):
+    """A worker is alive, but has not done in time what it was told: it hangs, or its version knows nothing of this.
+
+    It may do it later. End it and start another if it does not.
+    """
+
+    def __init__(self, id: str) -> None:
+        super().__init__(f"worker {id} does not answer: it hangs, or its version knows nothing of this; start it anew")
 
 
 class UniqueHeld(HeavyliftError):

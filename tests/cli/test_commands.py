@@ -267,7 +267,9 @@ def test_an_effect_is_shown_settled_and_forgotten(project: Project) -> None:
     assert (record["how"], record["result"]) == ("done", {"receipt": 7})
     assert "receipt" in project.run("once", "charge:42").stdout
     assert project.json("once", "charge:42", "--forget")[0]["how"] == "forgotten"
-    assert "nothing is known" in project.run("once", "charge:42").stderr
+    unknown = project.run("once", "charge:42").stderr
+    assert "nothing is known of 'charge:42'" in unknown
+    assert "heavylift status" not in unknown, "it is no job that is missing"
 
 
 def test_a_flow_is_shown_cancelled_and_retried(project: Project) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from heavylift import Cron, Every, JobSpec, ScheduleNotFound, Secret, handler
+from heavylift import Client, Cron, Every, JobSpec, ScheduleChanging, ScheduleNotFound, Secret, handler
+from heavylift.client.plan import Ask, Running
 from heavylift.errors import InvalidArgument
+from heavylift.store.connection import Connection, Target
+from tests.client.conftest import settings
 
 LOGIN = JobSpec("login", {"user": "ann"}, queue="light")
 
@@ -45,6 +49,25 @@ def test_a_change_keeps_the_pause_and_other_times_bring_other_ticks(client: Any)
     (resumed,) = client.schedules()
     assert resumed.upcoming[1] - resumed.upcoming[0] == timedelta(hours=1)
     assert resumed.upcoming != first.upcoming
+
+
+def test_a_schedule_that_others_change_all_the_time_is_said_to_be_there(url: str) -> None:
+    with (
+        Client(settings=settings(url)) as client,
+        closing(Connection(Target.from_url(url), name="other")) as connection,
+    ):
+        client.schedule("s", LOGIN, "@daily")
+        client.pause_schedule("s")
+
+        def resume() -> None:
+            going = Running(client.scheduling.resume("s", None))
+            while isinstance(going.step, Ask):
+                going.answer(connection.round_trip(going.step.calls))
+                client.schedule("s", LOGIN, "@daily")
+
+        with pytest.raises(ScheduleChanging, match="resume it once they are done"):
+            resume()
+        assert client.schedules()[0].paused
 
 
 def test_a_deleted_schedule_is_gone(client: Any) -> None:

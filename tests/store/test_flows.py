@@ -8,7 +8,7 @@ import time
 import pytest
 
 from heavylift.decide import Settlement
-from heavylift.errors import Busy
+from heavylift.errors import Busy, ParentsForgotten
 from heavylift.job import State
 from heavylift.store.connection import Connection, Target
 from heavylift.store.flowing import MOST_LINKED, Told
@@ -233,7 +233,7 @@ def test_a_repeated_enqueue_changes_nothing_and_another_of_the_same_id_is_a_dupl
 
 def test_without_its_parents_noted_a_child_is_not_enqueued(flows: Flows) -> None:
     flows.stage("r b", ["q a", "q c"])
-    with pytest.raises(Busy):
+    with pytest.raises(ParentsForgotten, match="enqueue it again"):
         flows.put("r b", ["q a"])
     assert flows.state("r b") == "gone"
     flows.enqueue("q a")

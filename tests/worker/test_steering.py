@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from heavylift.client import AsyncClient, Client
-from heavylift.errors import InvalidArgument, Unavailable, WorkerNotFound
+from heavylift.errors import InvalidArgument, Unavailable, WorkerNotFound, WorkerSilent
 from heavylift.settings import Settings
 from heavylift.worker.worker import Worker
 from tests.servers import Server
@@ -116,6 +116,7 @@ def test_a_worker_that_does_not_answer_is_said_to(
     worker = start_worker(Deaf)
     alive(client, worker)
     impatient = Client(settings=Settings.load(env={}, redis_url=any_server.url), patience=0.2)
-    with pytest.raises(Unavailable, match="does not answer"):
+    with pytest.raises(WorkerSilent, match="does not answer") as silent:
         impatient.scale(worker.id, places=2)
+    assert not isinstance(silent.value, Unavailable), "Redis is there"
     impatient.close()

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from heavylift.cli import output
 from heavylift.cli.session import JsonOption, Session, command
-from heavylift.errors import UNREADABLE, InvalidArgument, JobNotFound
+from heavylift.errors import UNREADABLE, EffectNotFound, InvalidArgument
 
 KeyArgument = Annotated[str, typer.Argument(metavar="KEY", help="As given to ctx.once.")]
 ForgetOption = Annotated[bool, typer.Option("--forget", help="It has not happened: the next run does it.")]
@@ -44,7 +44,7 @@ def once(
     else:
         record = client.effect(key)
         if record is None:
-            raise JobNotFound(f"nothing is known of {key!r}: it was never begun, or is forgotten")
+            raise EffectNotFound(key)
         result = msgspec.json.decode(record.result) if record.done else None
         facts = {"key": key, "how": "done" if record.done else "begun", "job": record.job, "queue": record.queue}
         if json:

@@ -188,7 +188,7 @@ class Client(Base):
         Raises:
             WorkerNotFound: no such worker is alive.
             InvalidArgument: a number will not do, it has no such lane, or several workers fit.
-            Unavailable: it does not answer.
+            WorkerSilent: it does not answer.
         """
         return self.shell.run(self.steering.scale(worker, slots, places))
 
@@ -196,7 +196,7 @@ class Client(Base):
         """Have a worker claim nothing more; what it runs goes on. False if it was paused.
 
         Raises:
-            WorkerNotFound, InvalidArgument, Unavailable: as `scale`.
+            WorkerNotFound, InvalidArgument, WorkerSilent: as `scale`.
         """
         return self.shell.run(self.steering.pause(worker))
 
@@ -204,7 +204,7 @@ class Client(Base):
         """Have it claim again. False if it was not paused.
 
         Raises:
-            WorkerNotFound, InvalidArgument, Unavailable: as `scale`.
+            WorkerNotFound, InvalidArgument, WorkerSilent: as `scale`.
         """
         return self.shell.run(self.steering.resume(worker))
 
@@ -424,6 +424,7 @@ class Client(Base):
 
         Raises:
             ScheduleNotFound, InvalidArgument: as `pause_schedule`.
+            ScheduleChanging: others change it all the time.
         """
         return self.shell.run(self.scheduling.resume(name, queue))
 

@@ -15,7 +15,7 @@ from heavylift.client.operations import AT_ONCE, Operations, check_queue
 from heavylift.client.plan import Plan, ask, ask_all, ask_in_parts, or_raise
 from heavylift.client.producing import Placed
 from heavylift.codec import decode_envelope, stamped
-from heavylift.errors import UNREADABLE, InvalidArgument, InvalidJob, ScheduleNotFound
+from heavylift.errors import UNREADABLE, InvalidArgument, InvalidJob, ScheduleChanging, ScheduleNotFound
 from heavylift.job import JobSpec, new_id
 from heavylift.redaction import redacted_json
 from heavylift.request import Requests, said
@@ -103,7 +103,7 @@ class Scheduling:
             answer = yield from self._set(place, call)
             if answer >= 0:
                 return bool(answer)
-        raise ScheduleNotFound(f"schedule {name} keeps being changed by others")
+        raise ScheduleChanging(name)
 
     def unschedule(self, name: str, queue: str | None) -> Plan[bool]:
         """Delete it. False if there is none."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from heavylift.client.operations import Operations
 from heavylift.client.overview import Overview, WorkerStatus
 from heavylift.client.plan import Pause, Plan, ask_all
-from heavylift.errors import InvalidArgument, Unavailable, WorkerNotFound
+from heavylift.errors import InvalidArgument, WorkerNotFound, WorkerSilent
 
 AGAIN = 1.0
 """Seconds after which a worker that does not answer is told again: what is published may be lost."""
@@ -84,7 +84,7 @@ class Steering:
                 if seen(found := (yield from self._find(id))):
                     return found
             if time.monotonic() >= deadline:
-                raise Unavailable(f"worker {id} does not answer: it hangs, or its version knows nothing of this")
+                raise WorkerSilent(id)
 
 
 def _checked(name: str, size: int) -> int:

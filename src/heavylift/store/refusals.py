@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from heavylift.errors import Busy, PermissionMissing, ServerFull, ServerUnsupported, StoreError, Unavailable
+from heavylift.errors import (
+    Busy,
+    ParentsForgotten,
+    PermissionMissing,
+    ServerFull,
+    ServerUnsupported,
+    StoreError,
+    Unavailable,
+)
 
 
 class Refusal(Exception):
@@ -30,6 +38,8 @@ def explain(refusal: Refusal) -> StoreError:
         return Unavailable(said)
     if code in LATER:
         return Busy(said)
+    if code == "UNSTAGED":
+        return ParentsForgotten("the parents of a job are not noted any more; nothing was enqueued: enqueue it again")
     if code in ("NOPERM", "NOAUTH", "WRONGPASS"):
         return PermissionMissing(f"{said} (`heavylift acl` prints the rights that each role needs)")
     if code == "MISCONF":

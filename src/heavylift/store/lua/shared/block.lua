@@ -1,6 +1,6 @@
 -- Enqueueing jobs that wait for others.
 
-local NOT_STAGED = { err = 'MOVING the parents of a job are not noted here' }
+local NOT_STAGED = { err = 'UNSTAGED the parents of a job are not noted any more' }
 
 -- Whether `stage` has noted all parents of a job that has some, and its own mark beside them.
 local function is_staged(id, options)
