@@ -97,9 +97,7 @@ class Relay(Service):
             progress = None if report.progress is None else encode_progress(report.progress)
             by_queue[report.queue].append(ProgressItem(job, token, progress, report.checkpoint))
         calls = [
-            self._jobs.progress(queue, run)
-            for queue, items in by_queue.items()
-            for run in runs(items, MOST, lambda item: len(item.checkpoint or b""))
+            self._jobs.progress(queue, run) for queue, items in by_queue.items() for run in runs(items, MOST, _weight)
         ]
         try:
             replies = self._contact.round_trip(calls) if calls else []
@@ -118,3 +116,8 @@ class Relay(Service):
                 newer.progress = newer.progress or report.progress
                 newer.checkpoint = newer.checkpoint or report.checkpoint
         self._some.set()
+
+
+def _weight(item: ProgressItem) -> int:
+    """About how many bytes it takes to write this."""
+    return len(item.progress or b"") + len(item.checkpoint or b"")

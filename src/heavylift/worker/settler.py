@@ -79,13 +79,15 @@ class Settler:
             self._attending.ended(entry, outcome, self._decide(entry, outcome))
 
     def take(self, queue: str, count: int, size: int) -> list[SettleItem]:
-        """Take the oldest settlements of a queue, at most `count` of them and about `size` bytes."""
+        """Take the oldest settlements of a queue, at most `count` of them and about `size` bytes, but always one."""
         buffer = self._buffers.get(queue)
         taken: list[SettleItem] = []
-        while buffer and len(taken) < count and size > 0:
-            item = buffer.popleft()
-            size -= _weight(item)
-            taken.append(item)
+        while buffer and len(taken) < count:
+            weight = _weight(buffer[0])
+            if taken and weight > size:
+                break
+            size -= weight
+            taken.append(buffer.popleft())
         return taken
 
     def pending(self) -> list[str]:
@@ -124,7 +126,7 @@ class Settler:
 
 def _weight(item: SettleItem) -> int:
     """About how many bytes it takes to write this."""
-    size = 300 + len(item.settlement.result or b"") + len(item.checkpoint or b"")
-    if item.record is not None:
-        size += len(item.record.traceback) + sum(map(len, item.record.log))
+    size = 300 + len(item.settlement.result or b"") + len(item.checkpoint or b"") + len(item.progress or b"")
+    if (record := item.record) is not None:
+        size += len(record.message) + len(record.traceback) + sum(map(len, record.log))
     return size
