@@ -80,7 +80,10 @@ class Middleware:
     """
 
     def enqueuing(self, job: Enqueuing) -> None:
-        """A job is about to be enqueued. What this raises is raised to the caller, and nothing is enqueued."""
+        """A job is about to be enqueued. What this raises is raised to the caller, and nothing is enqueued.
+
+        Not called for jobs that a schedule makes, whose carrier is empty, nor for replays, which keep theirs.
+        """
 
     def enqueued(self, job: Enqueuing, wrong: BaseException | None) -> None:
         """It is in; or it is not, or not known to be, because of `wrong`. What this raises is logged."""

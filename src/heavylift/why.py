@@ -343,7 +343,8 @@ class InLine(Because, frozen=True):
 
     Attributes:
         ahead: how many; 0: it is next.
-        exact: False where that is a guess: many lines, or jobs that are due and not in line yet.
+        exact: False where that is a guess, and the sentence says "about": more than 200 keys have jobs waiting (200 are
+            looked at), some are due and not in line yet, or limits are just being changed.
         fair: keys take turns.
     """
 

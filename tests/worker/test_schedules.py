@@ -123,7 +123,33 @@ def test_one_that_cannot_be_read_does_not_put_off_the_next_look(client: Client, 
     connection = Connection(Target.from_url(any_server.url), name="scheduler")
     contact = Contact("scheduler", lambda role: connection)
     scheduler = Scheduler(Jobs(), contact, Registry(), queues=["light"], requests=Requests(1 << 18), poll=7200.0)
-    assert scheduler.round() <= 3601
+    first, second = scheduler.round(), scheduler.round()
+    contact.close()
+    assert first == 0.0, "what is due behind it"
+    assert 0 < second <= 3601
+
+
+@pytest.mark.parametrize("damage", ["not decoded", "of another type"])
+def test_however_many_cannot_be_read_the_others_are_fired(client: Client, any_server: Server, damage: str) -> None:
+    """One look reads a hundred; two hundred and fifty that stay due stand before the one that is whole."""
+    client.schedule("whole", handlers.echo.job(2), Every(hours=1))
+    with any_server.client() as redis, redis.pipeline() as pipeline:
+        for number in range(250):
+            key = f"heavylift:{{light}}:schedule:broken{number}"
+            pipeline.hset(key, "times", "nonsense") if damage == "not decoded" else pipeline.set(key, "nonsense")
+            pipeline.zadd(NAMES, {f"broken{number}": 1})
+        pipeline.zadd(NAMES, {"whole": 2})
+        pipeline.execute()
+    connection = Connection(Target.from_url(any_server.url), name="scheduler")
+    contact = Contact("scheduler", lambda role: connection)
+    scheduler = Scheduler(Jobs(), contact, Registry(), queues=["light"], requests=Requests(1 << 18), poll=7200.0)
+    pauses = []
+    while not pauses or not pauses[-1]:
+        pauses.append(scheduler.round())
+    assert len(pauses) <= 6, "the look is bounded: those that are read once are passed over"
+    assert [id.partition("@")[0] for id in made(any_server)] == ["whole"]
+    if damage == "of another type":
+        assert [one.name for one in client.schedules("light")] == ["whole"]
     contact.close()
 
 

@@ -81,7 +81,7 @@ class Scheduling:
             offset = 0
             while True:
                 page = yield from ask(self._jobs.schedules(name, offset=offset), self._patience)
-                found += [Found(schedule, page.now) for schedule in page.schedules]
+                found += [Found(schedule, page.now) for schedule in page.schedules if schedule.fields]
                 offset += len(page.schedules)
                 if not page.schedules:
                     break

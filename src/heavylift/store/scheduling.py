@@ -112,7 +112,7 @@ class Scheduling(Verbs):
     def schedules(
         self, queue: str, names: Sequence[str] = (), *, due: bool = False, offset: int = 0, limit: int = AT_ONCE
     ) -> Call[SchedulePage]:
-        """Read schedules: those named, those due, or all from `offset` on."""
+        """Read schedules: those named, those due, or all, from `offset` on. One that cannot be read has no fields."""
 
         def parse(reply: Any) -> SchedulePage:
             now, first, *rest = reply

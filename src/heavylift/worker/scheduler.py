@@ -55,11 +55,11 @@ class Scheduler(Service):
         self._jobs = jobs
         self._contact = contact
         self._registry = registry
-        self._queues = list(queues)
         self._requests = requests
         self._poll = poll
         self._undeclared = list(queues)
         self._unreadable: set[str] = set()
+        self._passed_over = dict.fromkeys(queues, 0)  # of what is due: so many that cannot be read
         self._some = threading.Event()
 
     def changed(self) -> None:
@@ -92,34 +92,43 @@ class Scheduler(Service):
             Unavailable: Redis cannot be reached.
         """
         self._undeclared = [queue for queue in self._undeclared if not self._declare(queue)]
-        pages = self._contact.round_trip([self._jobs.schedules(queue, due=True) for queue in self._queues])
-        looked = [page for page in pages if isinstance(page, SchedulePage)]
-        calls = [call for page in looked for call in self._answers_to(page)]
+        looks = [self._jobs.schedules(queue, due=True, offset=over) for queue, over in self._passed_over.items()]
+        pages = dict(zip(self._passed_over, self._contact.round_trip(looks), strict=True))
+        looked = {queue: page for queue, page in pages.items() if isinstance(page, SchedulePage)}
+        calls = [call for queue, page in looked.items() for call in self._answers_to(queue, page)]
         if calls:
             refused = [reply for reply in self._contact.round_trip(calls) if isinstance(reply, StoreError)]
             if not refused:
                 return 0.0
             log.warning("redis refused to fire schedules, trying again", error=str(refused[0]), calls=len(refused))
-        waits = [page.first - page.now for page in looked if page.first is not None and page.first > page.now]
+            self._passed_over = dict.fromkeys(self._passed_over, 0)
+        elif any(self._passed_over[queue] for queue in looked):
+            return 0.0  # what is due behind them
+        waits = [page.first - page.now for page in looked.values() if page.first is not None and page.first > page.now]
         return min([self._poll, *(wait / 1000 + 0.001 for wait in waits)])
 
     # --- firing -----------------------------------------------------------------------------------------------
 
-    def _answers_to(self, page: SchedulePage) -> Iterator[Call[Any]]:
-        """The calls that bring all that is due one tick further."""
-        firing: dict[str, list[NewJob]] = {}
+    def _answers_to(self, queue: str, page: SchedulePage) -> Iterator[Call[Any]]:
+        """The calls that bring all that is due one tick further.
+
+        What cannot be read stays due, the first of all: the next look passes over it, until one has found no more.
+        """
+        firing: list[NewJob] = []
+        stuck = 0
         for schedule in page.schedules:
             try:
                 job = self._turn(schedule, page.now)
             except (InvalidJob, *UNREADABLE, ValueError) as wrong:
                 self._cannot_read(schedule, wrong)
+                stuck += 1
                 continue
             if isinstance(job, NewJob):
-                firing.setdefault(schedule.queue, []).append(job)
+                firing.append(job)
             else:
-                yield self._jobs.pass_tick(schedule.queue, job)
-        for queue, jobs in firing.items():
-            yield from (self._jobs.enqueue(queue, some, new_id()) for some in batches(jobs))
+                yield self._jobs.pass_tick(queue, job)
+        self._passed_over[queue] = self._passed_over[queue] + stuck if stuck else 0
+        yield from (self._jobs.enqueue(queue, some, new_id()) for some in batches(firing))
 
     def _turn(self, schedule: StoredSchedule, now: int) -> NewJob | Tick:
         """The job of a tick that has come, or the tick itself if it is to pass without one."""

@@ -6,7 +6,7 @@
 -- due: 1 for those only whose tick has come; offset, limit: which of them; max_bytes: a soft bound of the reply
 -- rest: names; if there are any, those are given instead, as far as they exist
 -- reply: now, the next tick of all that is to come ("inf" if there is none), then per schedule its name, its tick
---        ("inf": none) and its hash, a list of fields and values
+--        ("inf": none) and its hash, a list of fields and values (empty if it cannot be read)
 -- include: schedule
 
 local first = call('ZRANGEBYSCORE', schedules_key, '(' .. now_text, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
@@ -32,12 +32,11 @@ end
 local bytes = 0
 for i, key in ipairs(names) do
   local said = redis.pcall('HGETALL', key)
-  if not said.err then
-    local n = #reply
-    reply[n + 1], reply[n + 2], reply[n + 3] = found[2 * i - 1], whole(tonumber(found[2 * i])), said
-    for _, value in ipairs(said) do
-      bytes = bytes + #value
-    end
+  if said.err then said = {} end -- it counts among those that were looked at
+  local n = #reply
+  reply[n + 1], reply[n + 2], reply[n + 3] = found[2 * i - 1], whole(tonumber(found[2 * i])), said
+  for _, value in ipairs(said) do
+    bytes = bytes + #value
   end
   if bytes > max_bytes then break end
 end
