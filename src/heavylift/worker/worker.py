@@ -13,12 +13,12 @@ from __future__ import annotations
 import itertools
 import os
 import secrets
+import select
 import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
-from multiprocessing.connection import wait
 from typing import Any
 
 import msgspec
@@ -293,7 +293,9 @@ class Worker:
         channel = Channel(self._locate(), name="heavylift:mailbox")
         try:
             channel.subscribe([self.jobs.common.worker_channel(self.id)])
-            wait([channel.fileno()], self.settings.connect_timeout)  # confirmed by then; takes no descriptor
+            poll = select.poll()  # takes no descriptor
+            poll.register(channel.fileno(), select.POLLIN)
+            poll.poll(self.settings.connect_timeout * 1000)  # confirmed by then
             channel.read()
         except BaseException:
             channel.close()
