@@ -275,3 +275,13 @@ def test_only_what_was_begun_counts_as_a_crash(counters: Counters, policy: Polic
 def test_no_backoff_leads_beyond_what_can_be_stored() -> None:
     policy = Policy(retries=2, backoff=Backoff(delays=(1e308,), jitter=0))
     assert decide(Raised(ErrorInfo("E", "")), Counters(starts=1), policy, luck=0.0).delay == 1e10
+
+
+@pytest.mark.parametrize("queue_wide", [False, True])
+@given(st.floats())
+def test_whatever_wait_a_handler_asks_for_can_be_stored(queue_wide: bool, after: float) -> None:
+    """A `Retry` refuses what is no time; one that was changed since does not."""
+    settlement = decide(RetryAsked(after, "", queue_wide), Counters(starts=1), TWO, luck=0.0)
+    assert 0 <= settlement.delay <= 1e10
+    assert 0 <= settlement.rest <= 3600
+    assert settlement.to == (State.DELAYED if settlement.delay else State.WAITING)

@@ -105,6 +105,16 @@ def test_durations_are_seconds(value: float | timedelta) -> None:
         ({"jitter": 1.5}, "backoff.jitter"),
         ({"delays": ()}, "backoff.delays"),
         ({"delays": (1, -1)}, "backoff.delays"),
+        ({"delays": (1, float("nan"))}, "backoff.delays"),
+        ({"delays": (float("nan"), 1)}, "backoff.delays"),
+        ({"delays": (float("inf"),)}, "backoff.delays"),
+        ({"delays": ("1",)}, "backoff.delays"),
+        ({"initial": float("inf")}, "backoff.initial"),
+        ({"initial": "1"}, "backoff.initial"),
+        ({"factor": float("inf")}, "backoff.factor"),
+        ({"cap": float("inf")}, "backoff.cap"),
+        ({"cap": float("nan")}, "backoff.cap"),
+        ({"jitter": float("nan")}, "backoff.jitter"),
     ],
 )
 def test_a_backoff_that_cannot_be_meant_is_refused(values: dict[str, Any], field: str) -> None:

@@ -147,7 +147,7 @@ def decide(outcome: Outcome, counters: Counters, policy: Policy, luck: float) ->
             return Settlement(State.FAILED, count="attempts", reason=Reason.EXHAUSTED)
         case RetryAsked(after=after, queue_wide=True):
             return Settlement(
-                State.WAITING, count="interruptions", keep_rank=True, rest=min(after or 0.0, LONGEST_REST)
+                State.WAITING, count="interruptions", keep_rank=True, rest=_bounded(after or 0.0, LONGEST_REST)
             )
         case RetryAsked(after=after):
             return _failed(counters, policy, luck, after)
@@ -181,7 +181,13 @@ def _not_begun(counters: Counters, policy: Policy, luck: float) -> Settlement:
 
 
 def _again(count: CounterName, delay: float) -> Settlement:
-    return Settlement(State.DELAYED if delay > 0 else State.WAITING, count=count, delay=min(delay, LONGEST_WAIT))
+    delay = _bounded(delay, LONGEST_WAIT)
+    return Settlement(State.DELAYED if delay else State.WAITING, count=count, delay=delay)
+
+
+def _bounded(seconds: float, most: float) -> float:
+    """At most so long; not at all for what is no time, as NaN."""
+    return min(float(seconds), most) if seconds > 0 else 0.0
 
 
 def wait_before(failures: int, policy: Policy, luck: float) -> float:

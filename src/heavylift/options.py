@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from math import inf
 from typing import Literal, get_args
 
 import msgspec
@@ -51,16 +52,16 @@ class Backoff(msgspec.Struct, frozen=True, omit_defaults=True):
     delays: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        if not self.initial >= 0:
-            raise InvalidArgument("backoff.initial", self.initial, "give seconds, zero or more")
-        if not self.factor >= 1:
-            raise InvalidArgument("backoff.factor", self.factor, "give 1 (fixed) or more")
-        if not self.cap >= 0:
-            raise InvalidArgument("backoff.cap", self.cap, "give seconds, zero or more")
-        if not 0 <= self.jitter <= 1:
+        if not _between(0, self.initial, inf):
+            raise InvalidArgument("backoff.initial", self.initial, "give finite seconds, zero or more")
+        if not _between(1, self.factor, inf):
+            raise InvalidArgument("backoff.factor", self.factor, "give 1 (fixed) or more, but finite")
+        if not _between(0, self.cap, inf):
+            raise InvalidArgument("backoff.cap", self.cap, "give finite seconds, zero or more")
+        if not (self.jitter == 1 or _between(0, self.jitter, 1)):
             raise InvalidArgument("backoff.jitter", self.jitter, "give a part between 0 and 1")
-        if self.delays is not None and (not self.delays or min(self.delays) < 0):
-            raise InvalidArgument("backoff.delays", self.delays, "give at least one wait, none negative")
+        if self.delays is not None and not (self.delays and all(_between(0, wait, inf) for wait in self.delays)):
+            raise InvalidArgument("backoff.delays", self.delays, "give at least one wait, none negative or endless")
 
     @classmethod
     def of(cls, value: Backoff | float | Sequence[float]) -> Backoff:
@@ -78,7 +79,12 @@ class Backoff(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def _is_wait(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e10
+    return not isinstance(value, bool) and _between(0, value, 1e10)
+
+
+def _between(least: float, value: object, bound: float) -> bool:
+    """A number from `least` to below `bound`; what is no number, NaN too, is not."""
+    return isinstance(value, (int, float)) and least <= value < bound
 
 
 OnLostContact = Literal["stop", "finish"]
