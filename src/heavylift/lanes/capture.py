@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from heavylift.context import LOG_LINES, line
+from heavylift.context import LOG_LINES, MAX_LINE, line
 
 LINES_PER_SECOND = 200
 
@@ -61,20 +61,39 @@ class PrintedLines(io.TextIOBase):
         self._name = name
         self._beneath = beneath
         self._say = say
-        self._rest = ""
+        self._rest: list[str] = []  # in the pieces that it was written in
+        self._length = 0
 
     def write(self, text: str) -> int:
-        """Whole lines go out; the rest waits for its end."""
-        *lines, self._rest = (self._rest + text).split("\n")
-        for printed in lines:
-            if printed and not self._say(self._name, line(printed)):
-                self._beneath.write(printed + "\n")
+        """Whole lines go out; the rest waits for its end, or until it is as long as a line may be.
+
+        A carriage return ends a line as well: a progress bar in a terminal writes nothing else.
+        """
+        if "\n" in text or "\r" in text:
+            end, *lines, rest = text.replace("\r", "\n").split("\n")
+            self._keep(end)
+            self.finish()
+            for printed in lines:
+                self._send(printed)
+            self._keep(rest)
+        else:
+            self._keep(text)
         return len(text)
+
+    def _keep(self, piece: str) -> None:
+        self._rest.append(piece)
+        self._length += len(piece)
+        if self._length >= MAX_LINE:
+            self.finish()
+
+    def _send(self, printed: str) -> None:
+        if printed and not self._say(self._name, line(printed)):
+            self._beneath.write(printed + "\n")
 
     def finish(self) -> None:
         """Send an unfinished line."""
-        if self._rest:
-            self.write("\n")
+        rest, self._rest, self._length = self._rest, [], 0
+        self._send("".join(rest))
 
     def flush(self) -> None:
         """Lines go out as they are finished."""
