@@ -83,6 +83,17 @@ async def says(ctx: Context, how: str) -> None:
         ctx.progress(message=odd)
 
 
+@handler(queue="light", retries=1, backoff=[0.01])
+def changes_its_retry(ctx: Context) -> None:
+    """Raises what no settlement can be made of."""
+    if ctx.last_checkpoint == "saved":
+        return
+    ctx.checkpoint("saved")
+    retry = Retry(after=1)
+    retry.after = object()  # type: ignore[assignment]
+    raise retry
+
+
 @handler(queue="light", retries=2, backoff=[0.01])
 async def fails(message: str) -> None:
     raise ValueError(message)

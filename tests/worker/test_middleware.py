@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from heavylift import Client, State
+from heavylift import Client, Middleware, State
+from heavylift.decide import Settlement
+from heavylift.middleware import Attempt
+from heavylift.outcome import Outcome
 from heavylift.worker.worker import Worker
 from tests.servers import Server
 from tests.waiting import wait_until
@@ -107,6 +110,25 @@ def test_a_process_of_the_cpu_lane_flushes_when_it_is_renewed_and_when_it_is_clo
 class Unhappy(Worker):
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, middleware=[Broken()], **more)
+
+
+class Abrupt(Middleware):
+    """Ends threads, where it is let."""
+
+    def ended(self, attempt: Attempt, outcome: Outcome, settlement: Settlement) -> None:
+        raise KeyboardInterrupt
+
+
+class Interrupted(Worker):
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, middleware=[Abrupt()], **more)
+
+
+def test_nothing_that_it_raises_keeps_a_job_from_being_settled(start_worker: StartWorker, store: Store) -> None:
+    start_worker(Interrupted, queues=BOTH)
+    for job in (handlers.echo.job(1), handlers.block_for.job("open"), handlers.spin.job(0.0)):
+        handlers.gates["open"].set()
+        assert store.ended(store.enqueue(job), job.queue).state is State.COMPLETED
 
 
 def test_what_fails_in_the_worker_is_told_once_and_loses_no_job(start_worker: StartWorker, store: Store) -> None:

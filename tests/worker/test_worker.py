@@ -180,6 +180,16 @@ def test_a_failing_job_is_retried_and_then_a_dead_letter_with_its_history(
 # --- progress ----------------------------------------------------------------------------------------------------
 
 
+def test_an_outcome_of_which_no_settlement_can_be_made_is_a_failure_and_nothing_else_suffers(
+    start_worker: StartWorker, store: Store
+) -> None:
+    start_worker()
+    record = store.ended(store.enqueue(handlers.changes_its_retry.job()))
+    assert record.state is State.COMPLETED, "it was tried again, from its checkpoint"
+    assert [(one.cause, one.error) for one in record.attempts] == [("error", "TypeError"), ("completed", "")]
+    assert store.ended(store.enqueue(handlers.echo.job(1))).result == 1
+
+
 def test_the_last_progress_is_kept_whatever_was_held_back(start_worker: StartWorker, store: Store) -> None:
     start_worker()
     record = store.ended(store.enqueue(handlers.reports.job(steps=500)))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from heavylift.decide import Settlement
 from heavylift.job import AttemptRecord
@@ -39,6 +40,8 @@ class SettleItem(msgspec.Struct, frozen=True):
         settlement: what it means for the job.
         record: kept with the job (the last 20 are); None keeps nothing.
         progress, checkpoint: the last ones, JSON, if not written yet.
+        args: all of it as the script takes it. Made with the item, by whoever makes that, so that there is nothing left
+            to go wrong where it is sent, together with others'.
     """
 
     id: str
@@ -47,6 +50,23 @@ class SettleItem(msgspec.Struct, frozen=True):
     record: AttemptRecord | None = None
     progress: bytes | None = None
     checkpoint: bytes | None = None
+    args: tuple[str | bytes, ...] = ()
+
+    def __post_init__(self) -> None:
+        force_setattr(
+            self,
+            "args",
+            (
+                self.id,
+                self.token,
+                _plan(self.settlement),
+                _cause(self),
+                self.settlement.result or b"",
+                _json.encode(self.record) if self.record else b"",
+                self.progress or b"",
+                self.checkpoint or b"",
+            ),
+        )
 
 
 def _plan(settlement: Settlement) -> str:
@@ -79,17 +99,7 @@ class Settling(Verbs):
         """
         rest: list[Arg] = []
         for item in items:
-            record = item.record
-            rest += (
-                item.id,
-                item.token,
-                _plan(item.settlement),
-                _cause(item),
-                item.settlement.result or b"",
-                _json.encode(record) if record else b"",
-                item.progress or b"",
-                item.checkpoint or b"",
-            )
+            rest += item.args
         return self._script("settle", queue, _written, rest, worker=worker, number=number)
 
     def progress(self, queue: str, items: Sequence[ProgressItem]) -> Call[list[Written]]:

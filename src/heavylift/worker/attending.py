@@ -64,7 +64,7 @@ class Attending:
     def _guarded(self, one: Middleware, hook: str, call: Callable[[], None]) -> None:
         try:
             call()
-        except (Exception, SystemExit) as wrong:
+        except BaseException as wrong:  # the thread is the worker's, and has other things to do
             self._tell(one, hook, wrong)
 
     def _tell(self, one: Middleware, hook: str, wrong: BaseException) -> None:

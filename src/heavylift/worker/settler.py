@@ -14,9 +14,10 @@ from collections.abc import Callable
 
 from heavylift.codec import encode_progress
 from heavylift.decide import Policy, Settlement, decide
-from heavylift.job import AttemptRecord
+from heavylift.errorinfo import error_info
+from heavylift.job import AttemptRecord, Progress
 from heavylift.log import log
-from heavylift.outcome import Completed, ErrorInfo, Outcome, cause_of, error_of
+from heavylift.outcome import Completed, ErrorInfo, Outcome, Raised, cause_of, error_of
 from heavylift.registry import Registry
 from heavylift.store.settling import SettleItem
 from heavylift.worker.attending import Attending
@@ -50,27 +51,26 @@ class Settler:
         self._guard = threading.Lock()
 
     def put(self, entry: Running, outcome: Outcome, lines: tuple[str, ...] = ()) -> Settlement:
-        """Decide what an outcome means and keep it for the next round trip."""
+        """Decide what an outcome means and keep it for the next round trip. Does not raise.
+
+        Middleware is told first: who sees that a job has ended finds that it knows.
+        """
         job = entry.job
-        settlement = self._decide(entry, outcome)
-        if settlement.to is not None and (self.log_completed or not isinstance(outcome, Completed)):
-            report(entry, outcome, settlement)
-        if self._attending:
-            self._attending.ended(entry, outcome, settlement)
         progress, checkpoint = self._relay.take(job.id, job.token)
-        item = SettleItem(
-            id=job.id,
-            token=job.token,
-            settlement=settlement,
-            record=self._record(entry, outcome, lines),
-            progress=None if progress is None else encode_progress(progress),
-            checkpoint=checkpoint,
-        )
-        with self._guard:
-            self._buffers.setdefault(job.queue, deque()).append(item)
-        entry.ended = True
-        self._ready()
-        return settlement
+        try:
+            item = self._item(entry, outcome, lines, progress, checkpoint)
+        except Exception as defect:  # there is something in it that cannot be written
+            log.exception("what an attempt came to cannot be written; it has failed", job=job.id, queue=job.queue)
+            outcome = Raised(error_info(defect))
+            item = self._item(entry, outcome, (), None, checkpoint)
+        try:
+            self._tell(entry, outcome, item.settlement)
+        finally:
+            with self._guard:
+                self._buffers.setdefault(job.queue, deque()).append(item)
+            entry.ended = True
+            self._ready()
+        return item.settlement
 
     def drop(self, entry: Running, outcome: Outcome) -> None:
         """Note the end of an attempt whose lock is another's: there is nothing to settle."""
@@ -97,6 +97,29 @@ class Settler:
     def backlog(self) -> int:
         """Settlements not yet taken."""
         return sum(len(buffer) for buffer in list(self._buffers.values()))
+
+    def _tell(self, entry: Running, outcome: Outcome, settlement: Settlement) -> None:
+        if settlement.to is not None and (self.log_completed or not isinstance(outcome, Completed)):
+            report(entry, outcome, settlement)
+        if self._attending:
+            self._attending.ended(entry, outcome, settlement)
+
+    def _item(
+        self,
+        entry: Running,
+        outcome: Outcome,
+        lines: tuple[str, ...],
+        progress: Progress | None,
+        checkpoint: bytes | None,
+    ) -> SettleItem:
+        return SettleItem(
+            id=entry.job.id,
+            token=entry.job.token,
+            settlement=self._decide(entry, outcome),
+            record=self._record(entry, outcome, lines),
+            progress=None if progress is None else encode_progress(progress),
+            checkpoint=checkpoint,
+        )
 
     def _decide(self, entry: Running, outcome: Outcome) -> Settlement:
         if isinstance(outcome, Completed):  # nearly all of them, and no policy has a say in it
@@ -126,7 +149,4 @@ class Settler:
 
 def _weight(item: SettleItem) -> int:
     """About how many bytes it takes to write this."""
-    size = 300 + len(item.settlement.result or b"") + len(item.checkpoint or b"") + len(item.progress or b"")
-    if (record := item.record) is not None:
-        size += len(record.message) + len(record.traceback) + sum(map(len, record.log))
-    return size
+    return 100 + sum(map(len, item.args))
