@@ -94,7 +94,8 @@ class Middleware:
     def ended(self, attempt: Attempt, outcome: Outcome, settlement: Settlement) -> None:
         """The attempt has come to an outcome, and what that means is decided. What this raises is logged.
 
-        Follows each `claimed`. Comes without one for a job that was taken over from a lost worker.
+        Follows each `claimed`. Comes without one for a job that was taken over from a lost worker. The job is settled
+        when this has returned; if that takes longer than a lock lives, it is taken over, and runs again.
         """
 
     def call(self, ctx: Context) -> AbstractContextManager[object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from structlog.testing import capture_logs
 
 from heavylift import Client, Middleware, State
 from heavylift.decide import Settlement
+from heavylift.job import JobSpec
 from heavylift.middleware import Attempt
-from heavylift.outcome import Outcome
+from heavylift.outcome import Outcome, cause_of
 from heavylift.worker.worker import Worker
 from tests.servers import Server
 from tests.waiting import wait_until
@@ -129,6 +131,46 @@ def test_nothing_that_it_raises_keeps_a_job_from_being_settled(start_worker: Sta
     for job in (handlers.echo.job(1), handlers.block_for.job("open"), handlers.spin.job(0.0)):
         handlers.gates["open"].set()
         assert store.ended(store.enqueue(job), job.queue).state is State.COMPLETED
+
+
+class Absorbed(Middleware):
+    """Does not return from the first end that it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.back = threading.Event()
+
+    def ended(self, attempt: Attempt, outcome: Outcome, settlement: Settlement) -> None:
+        self.told.append(cause_of(outcome))
+        if len(self.told) == 1:
+            self.back.wait(30)
+
+
+@pytest.mark.parametrize("echo", [handlers.echo.job(1), handlers.spin.job(0.0)], ids=["io", "cpu"])
+def test_an_attempt_whose_end_it_holds_up_for_ever_loses_its_lock_in_the_end(
+    echo: JobSpec[Any], start_worker: StartWorker, store: Store
+) -> None:
+    absorbed = Absorbed()
+
+    class Holding(Worker):
+        def __init__(self, *args: Any, **more: Any) -> None:
+            super().__init__(*args, middleware=[absorbed], **more)
+
+    with capture_logs() as logs:
+        worker = start_worker(Holding, queues=BOTH, lock=1.0)
+        other = start_worker(queues=BOTH, lock=1.0)
+        other.quiet()
+        job = store.enqueue(echo, queue=echo.queue)
+        wait_until("it is held up", lambda: absorbed.told == ["completed"])
+        worker.quiet()
+        other.quiet(False)
+        try:
+            record = store.ended(job, echo.queue, timeout=20.0)
+        finally:
+            absorbed.back.set()
+    assert record.state is State.COMPLETED
+    assert [one.cause for one in record.attempts] == ["abandoned", "completed"]
+    assert [line["job"] for line in logs if line["event"].startswith("an attempt was never settled")] == [job]
 
 
 def test_what_fails_in_the_worker_is_told_once_and_loses_no_job(start_worker: StartWorker, store: Store) -> None:

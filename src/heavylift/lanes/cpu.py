@@ -122,6 +122,10 @@ class CpuLane:
         slot.submit(call, msgspec.msgpack.encode(start), self._keeper.failed)
         return True
 
+    def holds(self, id: str, token: str) -> bool:
+        """A slot has it."""
+        return (id, token) in self._keeper.calls
+
     def stop_attempt(self, id: str, token: str, reason: StopReason) -> None:
         """Ask this attempt to end; its process is killed if it has not after its grace."""
         self._keeper.ask((id, token), reason)

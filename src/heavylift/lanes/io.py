@@ -111,6 +111,10 @@ class IoLane:
         for start, outcome in refused:
             self._sink.ended(start.id, start.token, outcome, ())
 
+    def holds(self, id: str, token: str) -> bool:
+        """It is among those that run or wait for a thread."""
+        return (id, token) in self._runs
+
     def stop_attempt(self, id: str, token: str, reason: StopReason) -> None:
         """Ask this attempt to end; its grace runs from here."""
         run = self._runs.get((id, token))

@@ -97,6 +97,10 @@ class Lane(Protocol):
     def submit(self, starts: Sequence[Start]) -> None:
         """Run these. Does not block. Give no more than `free`: what finds no place comes back as `Interrupted`."""
 
+    def holds(self, id: str, token: str) -> bool:
+        """This attempt was submitted, and its end is not told yet."""
+        ...
+
     def stop_attempt(self, id: str, token: str, reason: StopReason) -> None:
         """Ask this attempt to end, and see to it that it does (see the table above). Does not block."""
 

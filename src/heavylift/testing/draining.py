@@ -133,6 +133,9 @@ class _AtOnce:
     def submit(self, starts: Sequence[Start]) -> None:
         self.starts += starts
 
+    def holds(self, id: str, token: str) -> bool:
+        return True
+
     def stop_attempt(self, id: str, token: str, reason: StopReason) -> None:
         pass
 

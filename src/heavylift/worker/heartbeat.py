@@ -4,6 +4,10 @@ It has its own thread and its own connection, so nothing that the dispatcher wai
 it asks Redis it looks at its own clock: an attempt whose lock could not be renewed for 70 % of its life follows
 its handler's `on_lost_contact`; most are stopped while the lock still protects them. A lock that Redis says is
 another's stops its attempt at once. The answer also carries the cancel requests that pub/sub may have lost.
+
+A lock is renewed as long as there is an attempt. One that its lane has no more, and that is not settled a whole lock
+later, will not be: by a defect of ours, or because middleware does not return. Its lock is let go, and another worker
+takes the job over.
 """
 
 from __future__ import annotations
@@ -80,6 +84,9 @@ class Heartbeat(Service):
         sent = time.monotonic()
         by_queue: dict[str, list[Running]] = defaultdict(list)
         for entry in self._newest():
+            if self._left_behind(entry, sent):
+                self._let_go(entry)
+                continue
             by_queue[entry.job.queue].append(entry)
         lease = int(self._lock * 1000)
         batches = [
@@ -114,6 +121,17 @@ class Heartbeat(Service):
                 self._lost_one(older)
             newest[entry.job.queue, entry.job.id] = entry
         return list(newest.values())
+
+    def _left_behind(self, entry: Running, now: float) -> bool:
+        if entry.lane is None or entry.ended or entry.lane.holds(entry.job.id, entry.job.token):
+            return False
+        if entry.left_at is None:
+            entry.left_at = now
+        return now - entry.left_at > self._lock
+
+    def _let_go(self, entry: Running) -> None:
+        log.error("an attempt was never settled; its lock is let go", job=entry.job.id, queue=entry.job.queue)
+        self._running.remove(entry.job.id, entry.job.token)
 
     def _lost_one(self, entry: Running) -> None:
         if not entry.ended and not entry.lost:

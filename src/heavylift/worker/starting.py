@@ -69,13 +69,16 @@ class Starting:
     def _start_all(self, queue: ServedQueue, entries: list[Running]) -> None:
         lane = self._lanes[queue.lane]
         starts: list[Start] = []
+        started: list[Running] = []
         for entry in entries:
             start = Interrupted("shutdown") if self._ending() else self._prepare(entry, queue)
             if isinstance(start, Start):
-                entry.lane = lane
+                started.append(entry)
                 starts.append(start)
             else:
                 self._settler.put(entry, start)
+        for entry in started:  # not before all are prepared, which middleware may draw out
+            entry.lane = lane
         if starts:
             lane.submit(starts)
 
