@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 
+from heavylift import plain
 from heavylift.context import Context, JobInfo
 from heavylift.decide import Settlement
 from heavylift.errors import InvalidArgument
@@ -133,12 +134,14 @@ async def within_async(middleware: Sequence[Middleware], ctx: Context, call: Cal
     return b"null"
 
 
-def check_carrier(carrier: Mapping[str, str]) -> None:
-    """Refuse what cannot travel with a job.
+def check_carrier(carrier: Mapping[str, str]) -> dict[str, str]:
+    """A carrier as it travels with a job, of plain strings; refuses what cannot.
 
     Raises:
         InvalidArgument: something in it is no string, or it is too large.
     """
+    if not isinstance(carrier, Mapping):
+        raise InvalidArgument("carrier", carrier, "give a dictionary of strings")
     for name, value in carrier.items():
         if not isinstance(name, str) or not isinstance(value, str):
             raise InvalidArgument(f"carrier[{name!r}]", value, "give strings")
@@ -146,6 +149,7 @@ def check_carrier(carrier: Mapping[str, str]) -> None:
         raise InvalidArgument("carrier", f"{len(carrier)} entries", f"put at most {MOST_ENTRIES} into it")
     if (size := carrier_size(carrier)) > MOST_BYTES:
         raise InvalidArgument("carrier", f"{size} bytes", f"put at most {MOST_BYTES} bytes into it")
+    return {plain.text(name): plain.text(value) for name, value in carrier.items()}
 
 
 def carrier_size(carrier: Mapping[str, str]) -> int:

@@ -222,11 +222,11 @@ def _announced(announce: Announce, job: Enqueuing, options: JobOptions) -> tuple
     """The options and the carrier that middleware has made of a job's."""
     job.correlation_id = options.correlation_id
     announce(job)
-    check_carrier(job.carrier)
+    carrier = check_carrier(job.carrier)
     if job.correlation_id != options.correlation_id:
         _check_correlation(job.correlation_id)
         options = msgspec.structs.replace(options, correlation_id=job.correlation_id)
-    return options, job.carrier
+    return options, carrier
 
 
 def _check_correlation(value: object) -> None:

@@ -120,6 +120,13 @@ class Fills(Middleware):
         job.carrier.update(self.carrier)
 
 
+def test_a_carrier_travels_as_plain_strings_that_can_be_written(make: Any) -> None:
+    class Text(str):
+        """As `numpy.str_` is one."""
+
+    assert _carrier(make(Fills({Text("a"): Text("caf\udce9")})).enqueue(JobSpec("h"))) == {"a": "caf\\udce9"}
+
+
 @pytest.mark.parametrize(
     "carrier", [{"n": 1}, {1: "n"}, {"n": "x" * MOST_BYTES}, {str(n): "" for n in range(MOST_ENTRIES + 1)}]
 )

@@ -173,6 +173,31 @@ def test_an_attempt_whose_end_it_holds_up_for_ever_loses_its_lock_in_the_end(
     assert [line["job"] for line in logs if line["event"].startswith("an attempt was never settled")] == [job]
 
 
+class Text(str):
+    """As `numpy.str_` is one."""
+
+
+class Scribble(Middleware):
+    """Puts odd text into carriers, or something else in their place."""
+
+    def claimed(self, attempt: Attempt) -> None:
+        if attempt.job.handler == "where_heavy":
+            attempt.carrier[Text("a")] = Text("caf\udce9")
+        else:
+            attempt.carrier = None  # type: ignore[assignment]
+
+
+class Scribbling(Worker):
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, middleware=[Scribble()], **more)
+
+
+def test_what_it_puts_into_a_carrier_does_no_harm_to_the_worker(start_worker: StartWorker, store: Store) -> None:
+    start_worker(Scribbling, queues=BOTH)
+    for spec in (handlers.where_heavy.job(), handlers.echo.job(1)):
+        assert store.ended(store.enqueue(spec), spec.queue).state is State.COMPLETED
+
+
 def test_what_fails_in_the_worker_is_told_once_and_loses_no_job(start_worker: StartWorker, store: Store) -> None:
     with capture_logs() as logs:
         worker = start_worker(Unhappy)

@@ -38,7 +38,7 @@ class Attending:
             before = dict(attempt.carrier)
             self._guarded(one, "claimed", lambda one=one: one.claimed(attempt))  # type: ignore[misc]
             try:
-                check_carrier(attempt.carrier)
+                attempt.carrier = check_carrier(attempt.carrier)
             except InvalidArgument as wrong:
                 attempt.carrier = before
                 self._tell(one, "claimed", wrong)
