@@ -92,40 +92,75 @@ def test_turns_are_even_however_uneven_the_lines_are(queue: Queue) -> None:
     queue.ask(queue.jobs.order("q", "fair"))
     for n in range(20):
         queue.enqueue(*[f"k{n}"] * (20 + 40 * n))
-    taken = Counter(key for _ in range(10) for key in queue.claim(40))
+    taken = Counter(key for _ in range(20) for key in queue.claim(20))
     assert set(taken.values()) == {20}, "four hundred turns of twenty keys"
 
 
-def test_what_waited_before_the_first_limit_is_held_to_it_a_hundred_at_a_claim(queue: Queue) -> None:
+def test_what_waited_before_the_first_limit_is_held_to_it_some_at_a_claim(queue: Queue) -> None:
     queue.enqueue(*["ada"] * 250, "bob")
     queue.ask(queue.jobs.limit("q", 1, group="h", per_key=True))
     assert queue.claim_all() == ["ada", "bob"]
     census.check(queue.census())
 
 
+@pytest.mark.parametrize("lines", [300, 700], ids=["a small hash, which comes whole", "a large one"])
 @pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1)])
 def test_a_limit_over_more_lines_than_one_call_looks_at_holds_at_once_and_reaches_all(
-    queue: Queue, before: int, after: int
+    queue: Queue, before: int, after: int, lines: int
 ) -> None:
-    """The change itself looks at 500 lines; until the claims have looked at the others, they make sure of each."""
+    """The change itself looks at some 100 lines; until the claims have looked at the others, they make sure of each."""
     queue.ask(queue.jobs.limit("q", before, group="h", per_key=True))
-    keys = [f"k{n}" for n in range(700)]
+    keys = [f"k{n}" for n in range(lines)]
     queue.enqueue(*keys * 3)
     assert Counter(queue.claim_all()) == dict.fromkeys(keys, before)
     queue.ask(queue.jobs.limit("q", after, group="h", per_key=True))
     assert "revise" in queue.census().meta, "not all at once"
     if after < before:
-        queue.complete(700)
+        queue.complete(lines)
         assert queue.claim_all() == [], "half of what ran has ended, the other half fills the limit"
-        queue.complete(700)
+        queue.complete(lines)
     assert Counter(queue.claim_all()) == dict.fromkeys(keys, 1)
     found = queue.census()
     assert "revise" not in found.meta
     census.check(found)
 
 
-def test_an_order_over_more_lines_than_one_call_looks_at_reaches_all(queue: Queue) -> None:
-    keys = [f"k{n}" for n in range(700)]
+def test_what_ran_before_the_first_limit_is_counted_whole_before_anything_starts(queue: Queue) -> None:
+    """The first limit counts some of what runs, the next claims the others. What ends meanwhile leaves a place."""
+    queue.enqueue(*[f"k{n % 300}" for n in range(1_500)])
+    queue.claim_all()
+    assert len(queue.held) == 1_500
+    queue.ask(queue.jobs.limit("q", 1_450, group="h"))
+    queue.enqueue(*[f"k{n}" for n in range(600)])
+    assert "locks" in queue.census().meta["revise"], "not all at once"
+    assert queue.claim(40) == []
+    queue.ask(queue.jobs.limit("q", 5, group="h", per_key=True))
+    assert "locks" in queue.census().meta["revise"], "a second limit does not forget what the first has left to do"
+    queue.complete(600)
+    given = queue.claim_all()
+    assert len(given) == 550
+    most = Counter(job.id.partition(".")[0] for job in queue.held)
+    assert len(queue.held) == 1_450
+    assert max(most.values()) <= 5
+    found = queue.census()
+    assert found.held == {"h": 1_450} | {f"h/{key}": count for key, count in most.items()}
+    census.check(found)
+
+
+def test_an_order_counts_what_runs_for_the_limits_to_come(queue: Queue) -> None:
+    queue.enqueue(*[f"k{n}" for n in range(600)])
+    queue.claim_all()
+    queue.ask(queue.jobs.order("q", "fair"))
+    queue.enqueue("k1", "new")
+    assert queue.claim_all() == ["k1", "new"]
+    queue.enqueue("k2", "newer")
+    queue.ask(queue.jobs.limit("q", 1, group="h", per_key=True))
+    assert queue.claim_all() == ["newer"]
+
+
+@pytest.mark.parametrize("lines", [300, 700])
+def test_an_order_over_more_lines_than_one_call_looks_at_reaches_all(queue: Queue, lines: int) -> None:
+    keys = [f"k{n}" for n in range(lines)]
     queue.ask(queue.jobs.limit("q", 2, group="h", per_key=True))
     queue.enqueue(*[key for key in keys for _ in range(2)])
     queue.ask(queue.jobs.order("q", "fair"))

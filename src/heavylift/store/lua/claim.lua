@@ -30,14 +30,15 @@ if paused then
   return { 0, held_until and held_until - now or -1, held_until and 0 or 1, now }
 end
 local rate = read_rate(queue_rate)
-if rate and not here({ tat_key }) or by_lines and not catch_up() then
+local left = by_lines and catch_up() or not by_lines and DUE_LIMIT
+if not left or rate and not here({ tat_key }) then
   keep_meta()
   return MOVING
 end
 
 local first = call('ZRANGE', delayed_key, 0, 0, 'WITHSCORES')
 if first[1] and tonumber(first[2]) <= now then
-  local due = find_due(DUE_LIMIT)
+  local due = find_due(left)
   if not due then
     keep_meta()
     return MOVING
@@ -48,6 +49,7 @@ end
 
 local room = queue_limit and queue_limit - call('ZCARD', locks_key) or credits
 if rate then room = math.min(room, tokens(rate, '')) end
+if is_adopting() then room = 0 end
 local most = by_lines and RING_LIMIT or CLAIM_LIMIT
 local wanted = math.max(0, math.min(credits, room, most))
 local reply, ids, early

@@ -24,7 +24,7 @@ local were_lines = by_lines
 by_lines = by_lines or scope ~= '' and (most ~= '-' or rate ~= '-')
 local names, group = {}, group_of(scope)
 need_line(names, by_lines and group .. '/' or '')
-if not here(names) or by_lines and not were_lines and not adopt_running() then
+if not here(names) then
   return MOVING
 end
 
@@ -46,7 +46,7 @@ if scope ~= '' and change ~= 0 then call('HINCRBY', meta_key, 'limits', change) 
 if by_lines and scope ~= '' then
   if not were_lines then call('HSET', meta_key, 'mode', 'lines') end
   admit_group(group)
-  begin_revision()
+  begin_revision(were_lines)
   revise(ACTIVE_LINES)
   keep_meta()
 end

@@ -14,7 +14,7 @@ local were_lines = by_lines
 by_lines = true
 local names = {}
 need_line(names, '')
-if not here(names) or not were_lines and not adopt_running() then
+if not here(names) then
   return MOVING
 end
 fair = order == 'fair'
@@ -24,7 +24,7 @@ else
   call('HDEL', meta_key, 'order', 'clock')
   call('UNLINK', vt_key)
 end
-begin_revision(all_groups())
+begin_revision(were_lines, all_groups())
 revise(ACTIVE_LINES)
 keep_meta()
 if not paused and backlog() then wake(1) end

@@ -40,7 +40,8 @@ local function promote(found)
   line_up()
 end
 
--- Lets the lines and groups in that have tokens again, at most `limit`. False if a key of theirs is not here.
+-- Lets the lines and groups in that have tokens again, at most `limit`. How many are left of these; nil if a key of
+-- theirs is not here.
 local function open_gate(limit)
   local open = call('ZRANGEBYSCORE', gate_key, '-inf', now_text, 'LIMIT', 0, limit)
   local names, paths, groups = {}, {}, {}
@@ -54,17 +55,18 @@ local function open_gate(limit)
     end
   end
   if not here(names) then
-    return false
+    return nil
   end
   if #open > 0 then call('ZREM', gate_key, unpack(open)) end
   admit_each(paths)
   for _, group in ipairs(groups) do
     admit_group(group)
   end
-  return true
+  return limit - #open
 end
 
--- Jobs that got ready while nothing was limited go into their lines, at most `limit`. False if a key is not here.
+-- Jobs that got ready while nothing was limited go into their lines, at most `limit`. How many are left of these; nil
+-- if a key is not here.
 local function sort_out(limit)
   local found = call('ZRANGE', line_key, 0, limit - 1, 'WITHSCORES')
   local names, lines, sorted = {}, {}, {}
@@ -72,7 +74,7 @@ local function sort_out(limit)
     names[#names + 1] = job_key(found[i])
   end
   if not here(names) then
-    return false
+    return nil
   end
   for i, name in ipairs(names) do
     local job = redis.pcall('HMGET', name, 'state', 'handler', 'group', 'key')
@@ -81,7 +83,7 @@ local function sort_out(limit)
     need_line(lines, path)
   end
   if not here(lines) then
-    return false
+    return nil
   end
   for i, name in ipairs(names) do
     if sorted[i].whole then call('HSET', name, 'path', sorted[i].path) end
@@ -89,5 +91,5 @@ local function sort_out(limit)
   end
   if #names > 0 then call('ZREMRANGEBYRANK', line_key, 0, #names - 1) end
   line_up()
-  return true
+  return limit - #names
 end

@@ -2,21 +2,21 @@
 --
 -- What a claim does first, and last, where jobs stand in lines.
 
-local OPENED = 100 -- lines and groups let in from the gate by one claim
-local SORTED = 100 -- jobs sorted into their lines by one claim
-local REVISED = 100 -- lines looked at again by one claim
+local MOVED = 40 -- lines, groups and jobs that a claim brings up to date; each costs it about as much as a job to give
 
--- All that must be done before the rings say who is next. False if a key has moved; what was done is whole.
+-- What must be done before the rings say who is next, as far as one call may. How much more it may; nil if a key has
+-- moved: what was done is whole.
 local function catch_up()
   local names = {}
   need_line(names, '')
   if not here(names) then
-    return false
+    return nil
   end
-  if revising and not revise(REVISED) then
-    return false
-  end
-  return (call('EXISTS', line_key) == 0 or sort_out(SORTED)) and open_gate(OPENED)
+  local left = MOVED
+  if revising then left = revise(left) end
+  if left and left > 0 and call('EXISTS', line_key) == 1 then left = sort_out(left) end
+  if left and left > 0 then left = open_gate(left) end
+  return left
 end
 
 -- Forgets what says nothing any more: tokens that are all there, turns that have passed. With nothing waiting there are
