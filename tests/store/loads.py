@@ -24,6 +24,7 @@ from heavylift.store.jobs import Jobs, NewJob, NewSchedule, ProgressItem, Settle
 from heavylift.store.letters import REPLAYS_AT_ONCE
 from heavylift.store.repairing import SWEPT_AT_ONCE
 from heavylift.store.verbs import runs
+from heavylift.worker.dispatcher import MOST_SETTLED
 from tests.servers import Server
 
 QUEUE = "load"
@@ -105,7 +106,7 @@ class Load:
     def _settle(self, held: Sequence[ClaimedJob], ends: Sequence[Settlement], size: int) -> None:
         record = AttemptRecord(1, "w", 1, 2, "error", "E", "m", "x" * min(size, 4_000))
         items = [SettleItem(job.id, job.token, ends[n % len(ends)], record) for n, job in enumerate(held)]
-        for some in runs(items, 100, lambda item: len(item.settlement.result or b"") + 4_000):
+        for some in runs(items, MOST_SETTLED, lambda item: len(item.settlement.result or b"") + 4_000):
             self._timed("settle", self.jobs.settle(QUEUE, "w", next(self._numbers), some))
 
     def _sweep(self, size: int) -> None:
@@ -212,17 +213,19 @@ class Load:
     # --- the rest -------------------------------------------------------------------------------------------
 
     def _limits(self) -> None:
-        """Limits change while all those jobs wait."""
+        """Limits change while all those jobs wait, and hundreds of many keys run."""
         jobs = self.jobs
         self._timed("limit", jobs.limit(QUEUE, 200))
         if self._keys is None:
             self._timed("order", jobs.order(QUEUE, "priority"))  # as it is: else all jobs would go into lines
             return
+        held = [job for _ in range(20) for job in self._claim()]
         self._timed("limit", jobs.limit(QUEUE, 90, Rate(1_000, 1, 1_000), group="h", per_key=True))
-        self._settle(self._claim(), [Settlement(DONE)], 0)
+        held += self._claim()
         for order in ("fair", "priority"):
             self._timed("order", jobs.order(QUEUE, order))  # type: ignore[arg-type]
             self._settle(self._claim(), [Settlement(DONE)], 0)
+        self._settle(held, [Settlement(DONE)], 0)
         self._timed("limit", jobs.limit(QUEUE, 100, "unlimited", group="h", per_key=True))
 
     def _effects(self, size: int) -> None:

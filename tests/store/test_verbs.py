@@ -9,6 +9,7 @@ import pytest
 from heavylift.decide import Settlement
 from heavylift.errors import InvalidArgument, ServerFull
 from heavylift.job import AttemptRecord, ClaimedJob, State
+from heavylift.options import JobRef
 from heavylift.store.channel import Channel
 from heavylift.store.connection import Connection
 from heavylift.store.jobs import Jobs, NewJob, SettleItem, batches
@@ -45,7 +46,9 @@ def test_batches_are_bounded_by_count_and_by_bytes() -> None:
     assert sizes(5, 100_000) == [2, 2, 1]
     assert sizes(2, 3_000_000) == [1, 1]
     assert sizes(0, 1) == []
-    assert [len(part) for part in batches([NewJob(f"{n}", b"{}", "h", key=f"{n}") for n in range(120)])] == [50, 50, 20]
+    for more in {"key": "k"}, {"unique": "f.u"}, {"after": (JobRef("q", "p"),)}:
+        some = [NewJob(f"{n}", b"{}", "h", **more) for n in range(80)]  # type: ignore[arg-type]
+        assert [len(part) for part in batches(some)] == [32, 32, 16], "each brings keys of its own"
 
 
 def test_an_id_twice_in_one_batch_is_one_job_and_a_duplicate(connection: Connection) -> None:

@@ -79,7 +79,8 @@ class Claiming(Verbs):
         sleep_ms: int,
         max_bytes: int = BATCH_BYTES,
     ) -> Call[ClaimReply]:
-        """Take up to `credits` waiting jobs with their locks (at most 200, and about `max_bytes`).
+        """Take up to `credits` waiting jobs with their locks (at most 200, or 20 where they stand in lines by group and
+        key, and about `max_bytes`).
 
         Args:
             queue: its name.

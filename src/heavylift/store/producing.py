@@ -15,8 +15,8 @@ from heavylift.store.verbs import Verbs, runs
 BATCH_JOBS = 100
 """One enqueue call carries at most this many jobs, and `BATCH_BYTES`."""
 
-KEYED_JOBS = 50
-"""And at most so many that have a key: each may stand in a line of its own."""
+KEYED_JOBS = 32
+"""And at most so many that have a key, are unique or wait for others: each brings Redis keys of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ _STATES: dict[str, State | None] = {**{letter: state for state, letter in LETTER
 def batches(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
     """`jobs` in runs that each fit one enqueue call, in order."""
     keyed = BATCH_BYTES // KEYED_JOBS
-    return runs(jobs, BATCH_JOBS, lambda job: max(len(job.spec), keyed) if job.key else len(job.spec))
+    return runs(jobs, BATCH_JOBS, lambda job: max(len(job.spec), keyed if job.key or job.unique or job.after else 0))
 
 
 class Producing(Verbs):

@@ -43,7 +43,7 @@ from heavylift.worker.settler import Settler
 from heavylift.worker.starting import Starting
 
 MOST_CLAIMED = 50
-MOST_SETTLED = 100
+MOST_SETTLED = 50
 """Bounds of one script call, beside `BATCH_BYTES`, so that no call holds Redis up for long."""
 
 REFUSED_PAUSE = 0.05

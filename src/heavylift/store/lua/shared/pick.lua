@@ -1,11 +1,12 @@
 -- Choosing jobs for a claim, and taking them.
 
-local DUE_LIMIT = 100 -- delayed jobs made waiting by one claim
+local DUE_LIMIT = 50 -- delayed jobs made waiting by one claim
 local CLAIM_LIMIT = 200 -- jobs given by one claim
-local RING_LIMIT = 40 -- and where they stand in lines: each costs about twice as much
+local RING_LIMIT = 20 -- and where they stand in lines: each costs about twice as much
 local BURY_LIMIT = 50 -- unreadable or expired jobs put away by one claim
 
 local token = worker .. '.' .. number_text
+local lock_end = whole(now + lease)
 local active_event = event_tail .. detail(worker) .. '}'
 
 -- What decides whether a job may be given: state, envelope, starts, expires, unique; if it was started, what there is
@@ -18,7 +19,7 @@ end
 
 -- Whether what goes with a job is on another node.
 local function is_moving(job)
-  return job[5] and not here({ unique_name(job[5]) })
+  return CLUSTER and job[5] and not here({ unique_name(job[5]) })
 end
 
 -- Why a job may not be given, or nil: `malformed`, `expired`.
@@ -80,7 +81,6 @@ local function pick_from_line(wanted)
     return nil
   end
   local bytes, passed, locks = 0, 0, {}
-  local lock_end = whole(now + lease)
   for i, name in ipairs(names) do
     local id, job = found[i * 2 - 1], look(name)
     local why = defect(job)
@@ -128,7 +128,7 @@ end
 -- Takes the first job of `path`'s line, or puts it away. What stands in the way, if anything: `stop`.
 local function pick_one(picked, path, group, turn)
   local line = line_of(path)
-  if not here({ line }) then
+  if CLUSTER and not here({ line }) then
     return 'stop'
   end
   local first = call('ZRANGE', line, 0, 1, 'WITHSCORES') -- and the one after it
@@ -138,7 +138,7 @@ local function pick_one(picked, path, group, turn)
     return 'stop'
   end
   local name = job_key(id)
-  if not here({ name }) then
+  if CLUSTER and not here({ name }) then
     return 'stop'
   end
   if revising and not may_run(path) then
@@ -157,7 +157,7 @@ local function pick_one(picked, path, group, turn)
     bury(id, job, why)
   else
     picked.bytes = picked.bytes + take(picked.reply, name, id, job, first[2])
-    also(picked.locks, whole(now + lease), id)
+    also(picked.locks, lock_end, id)
     start(path, turn)
     picked.ids[#picked.ids + 1] = id
   end
@@ -181,9 +181,13 @@ local function pick_from_group(picked, wanted)
   local ended
   repeat
     ended = pick_one(picked, path, group, turn)
-    local head = call('ZRANGE', ring, 0, 0, 'WITHSCORES')
-    path, turn = head[1], tonumber(head[2])
-    if path and fair then turn = math.max(virtual_clock, turn) end
+    if other or fair then
+      local head = call('ZRANGE', ring, 0, 0, 'WITHSCORES')
+      path, turn = head[1], tonumber(head[2])
+      if path and fair then turn = math.max(virtual_clock, turn) end
+    else
+      path = call('ZRANGE', ring, 0, 0)[1]
+    end
   until ended or not path or other and turn >= other or #picked.ids >= wanted
     or picked.passed - #picked.ids >= BURY_LIMIT or picked.barred >= BURY_LIMIT
     or is_full(limits.group, group) or limits.group_rate and opening(limits.group_rate, group)
