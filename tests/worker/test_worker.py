@@ -357,6 +357,19 @@ def test_a_wake_up_whose_place_went_to_another_queue_is_passed_on(start_worker: 
         wait_until("both have ended", lambda: len(first.running) + len(second.running) == 0)
 
 
+def test_an_attempt_that_waits_for_what_it_has_asked_keeps_its_lock(start_worker: StartWorker, store: Store) -> None:
+    """Through an outage longer than a lock, too: it is settled when redis is back."""
+    worker = start_worker()
+    job = store.enqueue(handlers.wait_for.job(gate="g"))
+    wait_until("it runs", lambda: handlers.running == [job])
+    (running,) = worker.running.entries()
+    gone = replace(running, job=replace(running.job, token="its lane has it no more"))
+    assert not worker.heartbeat._left_behind(gone, 0.0)
+    assert worker.heartbeat._left_behind(gone, 1000.0), "it is let go if nobody settles it"
+    gone.waits = True
+    assert not worker.heartbeat._left_behind(gone, 1000.0)
+
+
 def test_the_older_of_two_attempts_of_one_job_is_the_one_that_lost(start_worker: StartWorker, store: Store) -> None:
     worker = start_worker()
     job = store.enqueue(handlers.wait_for.job(gate="g"))

@@ -123,7 +123,7 @@ class Heartbeat(Service):
         return list(newest.values())
 
     def _left_behind(self, entry: Running, now: float) -> bool:
-        if entry.lane is None or entry.ended or entry.lane.holds(entry.job.id, entry.job.token):
+        if entry.lane is None or entry.over or entry.lane.holds(entry.job.id, entry.job.token):
             return False
         if entry.left_at is None:
             entry.left_at = now
