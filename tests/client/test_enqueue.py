@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -197,3 +198,13 @@ def test_a_connection_that_is_cut_costs_no_error_and_no_job(client: Any, any_ser
 def scripts_run(server: Server) -> int:
     stats = server.command("INFO", "commandstats")
     return int(stats["cmdstat_evalsha"]["calls"]) if "cmdstat_evalsha" in stats else 0
+
+
+class Queues(str, Enum):  # noqa: UP042 - its format is not its value
+    PICTURES = "pictures"
+
+
+def test_a_queue_may_be_named_by_an_enum_of_texts(client: Any) -> None:
+    job = client.enqueue(spec(queue=Queues.PICTURES))
+    assert client.queues() == ["pictures"]
+    assert client.job(job.id, "pictures").record().queue == "pictures"

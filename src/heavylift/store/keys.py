@@ -1,12 +1,14 @@
 """Every key heavylift writes, named once, with its type.
 
 All keys of a queue carry the hash tag `{<queue>}`, so that a Redis Cluster keeps them in one slot and one
-script may touch them all. Three keys belong to no queue and stand alone.
+script may touch them all. Four keys belong to no queue and stand alone.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from heavylift.plain import text
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +17,10 @@ class Keys:
 
     prefix: str
     queue: str
+
+    def __post_init__(self) -> None:
+        if type(self.queue) is not str:  # a member of an Enum would be written as `Queues.LIGHT`
+            object.__setattr__(self, "queue", text(self.queue))
 
     def _name(self, part: str) -> str:
         return f"{self.prefix}:{{{self.queue}}}:{part}"
