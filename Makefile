@@ -8,6 +8,8 @@ PIP    := $(BIN)/python -m pip install -q --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 # Whole files side by side: each process has servers of its own.
 PARALLEL := -n logical --maxprocesses 4 --dist loadfile
+# A process with a test that no time-out ends says where it hangs, and dies; if the next one does too, so does the run.
+WATCHED := -o faulthandler_timeout=450 -o faulthandler_exit_on_timeout=true --max-worker-restart 1
 
 .DEFAULT_GOAL := help
 .PHONY: run-worker enqueue status samples test test-models test-faults faults-report chaos recycles fuzz bench bench-peers lint format docs clean help
@@ -29,7 +31,7 @@ samples: $(VENV)/run.stamp  ## paint the sample images again
 ##@ Work on it
 
 test: $(VENV)/test.stamp  ## run all tests (one file: make test ARGS=tests/test_embedded.py)
-	@$(PYTEST) $(PARALLEL) $(ARGS)
+	@$(PYTEST) $(PARALLEL) $(WATCHED) $(ARGS)
 
 test-models: $(VENV)/test.stamp  ## run the state machines of the store for longer (as long: HEAVYLIFT_TEST_EXAMPLES=400)
 	@HEAVYLIFT_TEST_EXAMPLES=$${HEAVYLIFT_TEST_EXAMPLES:-400} $(PYTEST) $(PARALLEL) --timeout=0 tests/store -k model $(ARGS)

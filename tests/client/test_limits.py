@@ -67,9 +67,9 @@ def test_handlers_share_the_limits_of_a_group(client: Any, hand: Hand) -> None:
 
 
 def test_keys_take_turns_where_the_order_is_fair(client: Any, hand: Hand) -> None:
-    many, few = jobs(client, *["ada"] * 50), jobs(client, *["bob"] * 3)
     assert client.order("default", "fair")
     assert not client.order("default", "fair")
+    many, few = jobs(client, *["ada"] * 50), jobs(client, *["bob"] * 3)
     taken = [job.id for job in hand.claim_some("default", 8)]
     assert {job.id for job in few} < set(taken), "three of fifty-three, and all among the first eight"
     assert [id for id in taken if id in {job.id for job in many}] == [job.id for job in many[:5]]

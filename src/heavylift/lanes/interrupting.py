@@ -27,8 +27,8 @@ def _take_back() -> None:
     CPython 3.11 a function that is traced, by a debugger or for its coverage, never begins. So another takes its place.
     """
     try:
-        _raise_in(threading.get_ident(), _TakenBack)
-        while True:  # the interpreter raises it where a loop begins again, at the latest
+        _raise_in(threading.get_ident(), _TakenBack)  # strikes as this call returns, or where a loop begins again
+        for _ in range(100):
             pass
     except _TakenBack:
         pass
