@@ -11,7 +11,7 @@ import msgspec
 from heavylift.arguments import blame, decode_other, encode_other
 from heavylift.duration import said_seconds
 from heavylift.errors import UNREADABLE, InvalidArgument, InvalidJob, InvalidResult, PayloadTooLarge
-from heavylift.job import Envelope, JobSpec, Progress
+from heavylift.job import ENVELOPE_VERSION, Envelope, JobSpec, Progress
 from heavylift.options import JobOptions
 from heavylift.redaction import redacted
 
@@ -56,6 +56,22 @@ _envelopes = msgspec.json.Decoder(Envelope)
 def encode_envelope(envelope: Envelope) -> bytes:
     """The envelope as stored."""
     return msgspec.json.encode(envelope, enc_hook=encode_other)
+
+
+class _Versioned(msgspec.Struct):
+    v: int
+
+
+_versions = msgspec.json.Decoder(_Versioned)
+
+
+def newer_version(spec: bytes) -> int | None:
+    """The version that a stored envelope says, if it is newer than what is understood here; else None."""
+    try:
+        said = _versions.decode(spec).v
+    except UNREADABLE:
+        return None
+    return said if said > ENVELOPE_VERSION else None
 
 
 def decode_envelope(spec: bytes) -> Envelope:

@@ -41,6 +41,7 @@ from heavylift.outcome import (
     RetryAsked,
     SetupFailed,
     TimedOut,
+    TooNew,
     UnknownHandler,
 )
 
@@ -132,6 +133,10 @@ def decide(outcome: Outcome, counters: Counters, policy: Policy, luck: float) ->
         case UnknownHandler():
             if counters.unknown >= UNKNOWN_TRIES:
                 return Settlement(State.FAILED, count="unknown", reason=Reason.UNKNOWN_HANDLER)
+            return _again("unknown", UNKNOWN_WAIT)
+        case TooNew():
+            if counters.unknown >= UNKNOWN_TRIES:
+                return Settlement(State.FAILED, count="unknown", reason=Reason.TOO_NEW)
             return _again("unknown", UNKNOWN_WAIT)
         case Rejected():
             return Settlement(State.FAILED, count="attempts", reason=Reason.REJECTED)

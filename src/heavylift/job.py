@@ -23,6 +23,10 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
 
+ENVELOPE_VERSION = 1
+"""The newest that is understood here."""
+
+
 class Reason(StrEnum):
     """Why a job is in the dead letters."""
 
@@ -30,6 +34,7 @@ class Reason(StrEnum):
     REJECTED = "rejected"
     INVALID = "invalid"
     UNKNOWN_HANDLER = "unknown_handler"
+    TOO_NEW = "too_new"
     POISON = "poison"
     IN_DOUBT = "in_doubt"
     EXPIRED = "expired"
@@ -70,6 +75,10 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is stored of a request, written once by the producer, never changed, opaque to the scripts.
 
     Part of the wire contract (JSON). Unknown fields of a newer producer are kept, as the bytes are.
+
+    Attributes:
+        v: what a worker must understand to run it; a worker that does not leaves it to another. Raised only where
+            running it without would be wrong.
     """
 
     handler: str
@@ -87,7 +96,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     flow: str | None = None
     after: int = 0
     carrier: dict[str, str] | None = None
-    v: int = 1
+    v: int = ENVELOPE_VERSION
 
 
 class Counters(msgspec.Struct, frozen=True):
@@ -98,7 +107,7 @@ class Counters(msgspec.Struct, frozen=True):
         attempts: failures of the handler itself; what `retries` counts.
         crashes: its process or its worker died.
         interruptions: taken away through no fault of its own; free.
-        unknown: claimed by workers that did not know its handler.
+        unknown: claimed by workers that did not know its handler, or were too old for it.
         unbegun: its process ended, or was ended, before its handler was called.
     """
 

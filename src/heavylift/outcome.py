@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from heavylift.job import ENVELOPE_VERSION
 from heavylift.size import shown
 
 
@@ -99,6 +100,13 @@ class UnknownHandler:
 
 
 @dataclass(frozen=True, slots=True)
+class TooNew:
+    """A newer release has put it in, and says that workers of this one must not run it; nothing was called."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class TimedOut:
     """The attempt outlived its `timeout` (seconds). `forced`: it did not end by itself when asked."""
 
@@ -181,6 +189,7 @@ Outcome: TypeAlias = (
     | Invalid
     | Malformed
     | UnknownHandler
+    | TooNew
     | TimedOut
     | SetupFailed
     | OutOfMemory
@@ -214,6 +223,8 @@ def cause_of(outcome: Outcome) -> str:
             return "malformed"
         case UnknownHandler():
             return "unknown_handler"
+        case TooNew():
+            return "too_new"
         case TimedOut():
             return "timeout"
         case SetupFailed():
@@ -253,6 +264,12 @@ def error_of(outcome: Outcome) -> ErrorInfo | None:
             return ErrorInfo("MalformedJob", message)
         case UnknownHandler(handler=name):
             return ErrorInfo("UnknownHandler", f"no worker of this queue has a handler named {name!r}")
+        case TooNew(version=version):
+            return ErrorInfo(
+                "TooNew",
+                f"it says version {version} of the envelope, and the workers of this queue understand "
+                f"{ENVELOPE_VERSION} at most: update them, then replay it",
+            )
         case TimedOut(timeout=timeout, forced=forced, error=error):
             ending = "had to be killed" if forced else "was stopped"
             trace = error.traceback if error else ""

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from heavylift import Client
+from heavylift import Client, State
 from tests.faults.harness import REPOSITORY, WorkerProcess
 from tests.faults.ledger import Ledger
 from tests.faults.release import LAST_RELEASE, last_release
 from tests.faults.rows import Row
 from tests.servers import Server
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.fault
 
@@ -58,6 +59,27 @@ def test_old_and_new_workers_and_producers_share_the_jobs(
     assert row.facts.jobs == 1100
     assert row.facts.doubled == 0
     assert {entry.pid for entry in ledger.entries()} == workers, "both had a part"
+
+
+@pytest.mark.row(27)
+def test_a_job_that_says_it_needs_a_newer_worker_is_left_to_one(
+    any_server: Server, client: Client, start_worker: Callable[..., WorkerProcess], ledger: Ledger, row: Row
+) -> None:
+    (job,) = row.put(client, 1)
+    key = f"heavylift:{{light}}:job:{job.id}"
+    understood = any_server.command("HGET", key, "spec")
+    row.inject("a version of the envelope that the workers do not understand, and another shape of it")
+    changed = json.loads(understood) | {"v": 2, "args": ["in", "order"], "tags": {"by": "name"}}
+    any_server.command("HSET", key, "spec", json.dumps(changed))
+    start_worker()
+    wait_until("it is put back", lambda: job.state() == State.DELAYED)
+    assert [attempt.cause for attempt in job.record().attempts] == ["too_new"]
+    assert json.loads(any_server.command("HGET", key, "spec")) == changed
+    assert not ledger.entries(), "nothing was called"
+    any_server.command("HSET", key, "spec", understood)  # a worker that understands it has come
+    job.promote()
+    assert job.result(20) == 1
+    row.judge(any_server)
 
 
 @pytest.mark.row(27)

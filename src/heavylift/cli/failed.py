@@ -21,7 +21,7 @@ from heavylift.job import JobRecord, Reason
 SAID = 10
 """Ids named at most of those that were left where they are."""
 
-OURS = frozenset({"Reject", "Retry", "Timeout", "ProcessDied", "WorkerLost", "InvalidJob", "UnknownHandler"})
+OURS = frozenset({"Reject", "Retry", "Timeout", "ProcessDied", "WorkerLost", "InvalidJob", "UnknownHandler", "TooNew"})
 """What an attempt came to that was no exception of the handler's: the message says it all."""
 
 

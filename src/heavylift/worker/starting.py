@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from heavylift.codec import decode_envelope
+from heavylift.codec import decode_envelope, newer_version
 from heavylift.errors import InvalidJob
 from heavylift.job import ClaimedJob
 from heavylift.lanes.lane import Lane, LaneName, Start
-from heavylift.outcome import Interrupted, Invalid, Malformed, Outcome, UnknownHandler
+from heavylift.outcome import Interrupted, Invalid, Malformed, Outcome, TooNew, UnknownHandler
 from heavylift.registry import Registry
 from heavylift.worker.attending import Attending
 from heavylift.worker.queues import ServedQueue
@@ -85,6 +85,8 @@ class Starting:
     def _prepare(self, entry: Running, queue: ServedQueue) -> Start | Outcome:
         """What the lane needs to run this job, or the outcome it has come to already."""
         job = entry.job
+        if (version := newer_version(job.spec)) is not None:
+            return TooNew(version)
         try:
             envelope = entry.envelope = decode_envelope(job.spec)
         except InvalidJob as wrong:
