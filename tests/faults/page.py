@@ -58,6 +58,11 @@ ONE_MACHINE = """\
 Everything ran on one machine. The nodes of a Sentinel set or a Cluster are processes beside each other, and their
 network is cut by freezing a process or by a proxy, not by a cable. A killed server loses no page of the system's cache,
 so no row shows a power failure.
+
+What takes special hardware or rights is stood in for. A process that not even SIGKILL ends is one in a frozen control
+group, not one at a dead disk (row 62). The memory and the processes of the machine run out in a control group of the
+worker's own (rows 13 and 68). Clocks are set for single processes, by libfaketime (rows 63 and 64). The soak (row 70)
+is the chaos program above, for minutes, not for hours: `make chaos MINUTES=480` plays a night of it.
 """
 
 
