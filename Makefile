@@ -11,6 +11,9 @@ PARALLEL := -n logical --maxprocesses 4 --dist loadfile
 # A process with a test that no time-out ends says where it hangs, and dies; if the next one does too, so does the run.
 WATCHED := -o faulthandler_timeout=450 -o faulthandler_exit_on_timeout=true --max-worker-restart 1
 
+# Processes start by the hundred in the tests: without it each would compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: run-worker enqueue status samples test test-models test-faults faults-report chaos recycles fuzz bench bench-peers lint format docs clean help
 
