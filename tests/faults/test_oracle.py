@@ -52,6 +52,13 @@ def test_a_run_without_a_claim_and_a_claim_without_a_reason_are_named() -> None:
     assert oracle.bounded_duplication({"a": TRUE}, STORY, calm=True) == ["a ran 2 times with no fault"]
 
 
+def test_a_cancelled_job_has_one_start_explained_by_its_end_and_no_more() -> None:
+    cancelled = Kept("cancelled", Counters(starts=2, crashes=1), {1: CRASHED})
+    assert oracle.bounded_duplication({"a": cancelled}, STORY) == []
+    once_more = replace(cancelled, counters=Counters(starts=3, crashes=1))
+    assert oracle.bounded_duplication({"a": once_more}, STORY) == ["a was claimed 3 times, of which 2 are explained"]
+
+
 def test_a_second_completion_is_named() -> None:
     twice = replace(TRUE, attempts={1: replace_cause(CRASHED, "completed"), 2: DONE})
     assert oracle.single_completion({"a": twice}, STORY) == [
