@@ -9,11 +9,18 @@ import structlog
 
 from heavylift import Context, Secret, handler
 
+Came = tuple[Any, list[str]]
+"""What came of a payload: itself, and all modules that the process has once it has it."""
+
 
 @handler(lane="cpu", queue="heavy")
-def loaded(ctx: Context, payload: Any) -> list[str]:
-    """All modules that the process has, once it has the payload."""
-    return sorted(sys.modules)
+def loaded(ctx: Context, payload: Any) -> Came:
+    return payload, sorted(sys.modules)
+
+
+@handler(queue="light")
+async def loaded_lightly(ctx: Context, payload: Any) -> Came:
+    return payload, sorted(sys.modules)
 
 
 @handler(lane="cpu", queue="heavy")

@@ -12,6 +12,7 @@ import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,28 +34,66 @@ StartWorker = Callable[..., WorkerProcess]
 
 
 class Bomb:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
     def __reduce__(self) -> Any:
-        return (os.system, ("touch /tmp/owned",))
+        return (os.system, (f"touch {self.file}",))
 
 
-HOSTILE: list[Any] = [
-    base64.b64encode(pickle.dumps(Bomb())).decode(),
-    {
-        "py/object": "antigravity.Flight",
-        "__class__": "antigravity",
-        "py/reduce": [{"py/function": "os.system"}, ["id"]],
-    },
-    "__import__('antigravity')",
-    {"!!python/object/apply:os.system": ["id"], "__proto__": {"a": 1}, "$type": "antigravity"},
-    ["\u202e\x00", -1e308, 2**53, {"": {"": {"": []}}}],
-]
+def _hostile(file: Path) -> list[Any]:
+    """Payloads that make a file, if whoever reads them builds more than plain data of them."""
+    code = f"__import__('os').system('touch {file}')"
+    return [
+        base64.b64encode(pickle.dumps(Bomb(file))).decode(),
+        pickle.dumps(Bomb(file), protocol=0).decode("ascii"),
+        {
+            "py/object": "antigravity.Flight",
+            "__class__": "antigravity",
+            "py/reduce": [{"py/function": "os.system"}, [f"touch {file}"]],
+        },
+        code,
+        {"__reduce__": code, "{}": "{0.__class__}", "$(touch)": f"$(touch {file}) `touch {file}`"},
+        {"!!python/object/apply:os.system": [f"touch {file}"], "__proto__": {"a": 1}, "$type": "antigravity"},
+        f"!!python/object/apply:os.system ['touch {file}']",
+        ["\u202e\x00", -1e308, 2**53, {"": {"": {"": []}}}],
+    ]
 
 
-def test_no_payload_makes_a_child_import_anything(start_worker: StartWorker, client: Client) -> None:
+BOTH_LANES = pytest.mark.parametrize("handler", [hostile.loaded, hostile.loaded_lightly], ids=["cpu", "io"])
+
+
+@BOTH_LANES
+def test_no_payload_is_more_than_data_in_either_lane(
+    handler: Any, any_server: Server, start_worker: StartWorker, client: Client, tmp_path: Path
+) -> None:
+    """None is unpickled, run or looked up: it comes through as it was, and no module is loaded for it."""
+    file = tmp_path / "made"
+    pickle.loads(pickle.dumps(Bomb(file)))
+    assert file.exists(), "it would go off"
+    file.unlink()
     start_worker(module="tests.faults.hostile", slots=1)
-    plain = client.enqueue(hostile.loaded.job(None)).result(20)
-    for payload in HOSTILE:
-        assert client.enqueue(hostile.loaded.job(payload)).result(10) == plain
+    _, plain = client.enqueue(handler.job(None)).result(20)
+    for payload in _hostile(file):
+        came, modules = client.enqueue(handler.job(payload)).result(20)
+        assert came == payload
+        assert modules == plain
+    assert not file.exists()
+
+
+@BOTH_LANES
+def test_a_pickle_that_was_written_into_redis_itself_is_refused_as_no_job(
+    handler: Any, any_server: Server, start_worker: StartWorker, client: Client, tmp_path: Path
+) -> None:
+    file = tmp_path / "made"
+    job = client.enqueue(handler.job(None))
+    any_server.command("HSET", f"heavylift:{{{job.queue}}}:job:{job.id}", "spec", pickle.dumps(Bomb(file)))
+    start_worker(module="tests.faults.hostile", slots=1)
+    with pytest.raises(JobFailed, match="malformed"):
+        job.result(20)
+    assert not file.exists()
 
 
 OUTBOX = "heavylift:{light}:outbox"
