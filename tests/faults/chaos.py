@@ -36,6 +36,9 @@ from tests.faults.release import LAST_RELEASE, last_release
 from tests.servers import Server, any_binary
 from tests.waiting import wait_until
 
+NAME = "Chaos"
+"""Under which the page has it."""
+
 CALM = 4.0
 """Seconds without a fault before and after, in which the rate is measured."""
 
@@ -222,7 +225,7 @@ def _judge(server: Server, ledger: Ledger, producer: Producer, audit: Audit, bas
             *audit.grown(),
         ]
     return Long(
-        "Chaos",
+        NAME,
         today(),
         0.0,
         jobs=len(ids),

@@ -79,7 +79,9 @@ def page(lines: Iterable[Line]) -> str:
 
 
 def _place(it: Machine) -> str:
-    return f"Played on {it.date}: {it.cores} cores, {it.system}, Python {it.python}, {', '.join(it.servers)}.\n"
+    commit = f", at commit `{it.commit}`" if it.commit else ""
+    where = f"{it.cores} cores, {it.system}, Python {it.python}, {', '.join(it.servers)}"
+    return f"Played on {it.date}{commit}: {where}.\n"
 
 
 def _group(title: str, facts: Sequence[Facts]) -> str:

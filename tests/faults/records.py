@@ -15,6 +15,9 @@ from pathlib import Path
 import msgspec
 
 RECORD = "FAULTS_RECORD"
+REPOSITORY = Path(__file__).resolve().parents[2]
+PAGE = Path("docs/reliability.md")
+"""The page of figures, in the repository."""
 
 
 class Facts(msgspec.Struct, tag="row"):
@@ -69,13 +72,18 @@ class Long(msgspec.Struct, tag="long"):
 
 
 class Machine(msgspec.Struct, tag="machine", frozen=True):
-    """Where a record was filled."""
+    """Where a record was filled.
+
+    Attributes:
+        commit: what was played, in short, with a `+` if it was changed; empty if nobody knows.
+    """
 
     date: str
     cores: int
     system: str
     python: str
     servers: tuple[str, ...]
+    commit: str = ""
 
 
 Line = Facts | Long | Machine
@@ -108,7 +116,25 @@ def machine(*binaries: str) -> Machine:
     """This one, with the versions of these servers."""
     versions = [_version(binary) for binary in binaries if shutil.which(binary)]
     cores = os.cpu_count() or 1
-    return Machine(today(), cores, f"{platform.system()} {platform.machine()}", platform.python_version(), (*versions,))
+    system = f"{platform.system()} {platform.machine()}"
+    return Machine(today(), cores, system, platform.python_version(), (*versions,), commit())
+
+
+def commit() -> str:
+    """Of the working tree. That the page of figures is another than committed is no change of what is played."""
+    found = _git("rev-parse", "--short", "HEAD")
+    if found is None:
+        return ""
+    changed = _git("diff", "--quiet", "HEAD", "--", ".", f":!{PAGE}") is None
+    return found + "+" * changed
+
+
+def _git(*words: str) -> str | None:
+    """What git says; None if there is none, or it says no."""
+    if not shutil.which("git"):
+        return None
+    said = subprocess.run(["git", *words], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    return None if said.returncode else said.stdout.strip()
 
 
 def _version(binary: str) -> str:

@@ -4,10 +4,11 @@
     python -m tests.faults.report --record figures.jsonl --rows 28-36,39
 
 Every run adds to the record, which is kept: a report that was interrupted goes on where it was. A row that fails is
-played on, and the page says how often it held. The page is written when the record has every row as often as asked for;
-the long programs add their own lines (`python -m tests.faults.chaos --record figures.jsonl`).
+played on, and the page says how often it held. The page is written when the record has every row as often as asked for,
+and the lines of the long programs, which add them themselves (`python -m tests.faults.chaos --record figures.jsonl`,
+and `tests.faults.recycles` likewise).
 
-The exit code is 0 if all rows are there and held, 1 if one did not hold, 2 if rows are missing still.
+The exit code is 0 if all of it is there and held, 1 if something did not hold, 2 if rows or programs are missing still.
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ import argparse
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
+from tests.faults import chaos, recycles
 from tests.faults.page import page
-from tests.faults.records import RECORD, Facts, Long, machine, read, recorded, write
+from tests.faults.records import PAGE, RECORD, REPOSITORY, Facts, Line, Long, machine, read, recorded, write
 from tests.servers import ServerMissing, redis_binary, valkey_binary
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-PAGE = REPOSITORY / "docs" / "reliability.md"
+PROGRAMS = (chaos.NAME, recycles.BESIDE_THREADS, recycles.EVERY_SECOND_JOB)
+"""The long ones, of which the record has a line each."""
+
 COMMAND = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-m", "row", "tests/faults"]
 NOTHING_TO_PLAY = 5
 """What pytest exits with."""
@@ -56,6 +60,12 @@ def _pytest(record: Path, asked: dict[str, str], *more: str) -> int:
     return subprocess.run([*COMMAND, *more], env=env, cwd=REPOSITORY, check=False).returncode
 
 
+def programs_missing(lines: Iterable[Line]) -> list[str]:
+    """The long programs that have not been run for this record."""
+    there = {line.name for line in lines if isinstance(line, Long)}
+    return [name for name in PROGRAMS if name not in there]
+
+
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -70,7 +80,10 @@ def main() -> int:
     if _pytest(chosen.record, asked | {"FAULTS_ROWS": ""}, "--collect-only") != NOTHING_TO_PLAY:
         print("rows are missing from the record; the page stays as it was")
         return 2
-    PAGE.write_text(page(lines))
+    if missing := programs_missing(lines):
+        print(f"missing from the record; the page stays as it was: {', '.join(missing)}")
+        return 2
+    (REPOSITORY / PAGE).write_text(page(lines))
     print(f"written: {PAGE}")
     broken = [it for it in lines if (isinstance(it, Facts) and not it.held) or (isinstance(it, Long) and it.wrong)]
     for it in broken:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from math import inf
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from heavylift import Client
 from tests.faults import heavy, oracle
 from tests.faults.harness import WorkerProcess
 from tests.faults.oracle import Vitals
-from tests.faults.recycles import SETTINGS, TALKERS, batches, slots_of
+from tests.faults.recycles import SETTINGS, TALKERS, batches, play, slots_of
 from tests.faults.rows import Row
 from tests.servers import Server
 from tests.waiting import wait_until
@@ -80,3 +81,8 @@ def _renew(client: Client, row: Row, times: int) -> None:
     at_least = times - SETTINGS["slots"]
     slots = wait_until("it says how often", lambda: (it := slots_of(client))["recycled"] >= at_least and it, timeout=10)
     assert slots["died"] == 0
+
+
+def test_a_long_run_whose_time_was_over_too_soon_says_that_it_fell_short(any_server: Server, tmp_path: Path) -> None:
+    came = play(1000, 0, 0.0, tmp_path / "worker", any_server)
+    assert came.wrong == ["slots were renewed 0 times, not 1000: the time was over"]

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
+import msgspec
+import pytest
+
+from tests.faults import records
 from tests.faults.page import page
-from tests.faults.records import Facts, Long, Machine, read, recorded, write
+from tests.faults.records import Facts, Line, Long, Machine, read, recorded, write
+from tests.faults.report import PROGRAMS, programs_missing
 
 RUNS = [
     Facts(32, "test_jobs_go_on[redis]", ["all killed"], 10, doubled=1, recovery=0.02, figures={"wait, s": 0.25}),
@@ -43,4 +49,44 @@ def test_a_record_is_read_as_it_was_written_and_half_a_line_is_left_out(tmp_path
     assert "| kill -9 Redis | 3 |" in said
     assert "| keys | 10 | 11 |" in said
     assert "**1 things were wrong**" in said
-    assert "2 cores, Linux, Python 3.13.1, Redis 7.0.15" in said
+    assert "Played on 2026-01-01: 2 cores, Linux, Python 3.13.1, Redis 7.0.15." in said
+
+
+def test_a_record_without_a_line_of_every_long_program_lacks_it() -> None:
+    lines: list[Line] = [*RUNS]
+    assert programs_missing(lines) == [*PROGRAMS]
+    lines += [Long(name, "2026-01-01", 1.0) for name in PROGRAMS]
+    assert programs_missing(lines) == []
+    assert programs_missing(lines[:-1]) == [PROGRAMS[-1]]
+
+
+def test_the_page_says_which_commit_was_played_and_whether_it_was_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*words: str) -> str:
+        own = ["git", "-c", "user.name=a", "-c", "user.email=a@localhost", *words]
+        return subprocess.run(own, cwd=tmp_path, check=True, capture_output=True, text=True).stdout.strip()
+
+    monkeypatch.setattr(records, "REPOSITORY", tmp_path)
+    assert records.commit() == "", "no repository"
+    git("init", "--quiet")
+    (tmp_path / "code").write_text("one")
+    git("add", "code")
+    git("commit", "--quiet", "--message", "one")
+    head = git("rev-parse", "--short", "HEAD")
+    assert records.commit() == head
+    (tmp_path / "code").write_text("two")
+    assert records.commit() == f"{head}+"
+    here = records.machine()
+    assert here.commit == f"{head}+"
+    assert f"Played on {here.date}, at commit `{head}+`: " in page([here])
+
+
+def test_a_record_of_before_there_was_a_commit_in_it_is_still_read(tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    old = msgspec.to_builtins(Machine("2026-01-01", 2, "Linux", "3.13.1", ("Redis 7.0.15",)))
+    del old["commit"]
+    record.write_bytes(msgspec.json.encode(old) + b"\n")
+    (line,) = read(record)
+    assert isinstance(line, Machine)
+    assert line.commit == ""
