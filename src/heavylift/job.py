@@ -77,6 +77,8 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     Part of the wire contract (JSON). Unknown fields of a newer producer are kept, as the bytes are.
 
     Attributes:
+        enqueued_at: ms since 1970, by the producer's clock; for the job of a schedule, its tick.
+        timeout, grace, keep, keep_failed: seconds.
         v: what a worker must understand to run it; a worker that does not leaves it to another. Raised only where
             running it without would be wrong.
     """

@@ -18,7 +18,9 @@ from heavylift.event import Event, Kind
 from heavylift.job import AttemptRecord, Envelope, Progress
 from heavylift.options import Backoff
 from heavylift.store.keys import JOB_FIELDS, META_FIELDS, SCHEDULE_FIELDS, Common, Keys
+from heavylift.store.producing import BATCH_BYTES, BATCH_JOBS, KEYED_JOBS
 from heavylift.store.scripts import Scripts
+from heavylift.unique import Unique, canonical
 
 _INTRO = """# What is in Redis
 
@@ -40,7 +42,29 @@ handler, envelope, options. Repeat the call with the same nonce if the reply was
         heavylift:{images}:held heavylift:{images}:schedules \\
         <nonce> 01 resize '{"handler":"resize","args":{"source":"a.jpg","width":800}}' ''
 
-Ids are 1 to 200 letters, digits and `_ . : @ -`; queues, handlers and groups 1 to 100 letters, digits and `_ . -`."""
+Ids, keys for limits and flows are 1 to 200 letters, digits and `_ . : @ -`; queues, handlers and groups 1 to 100
+letters, digits and `_ . -`. Nothing else may stand there, since options are words with spaces between.
+
+One call takes so many jobs that it does not hold up Redis for long: {jobs} at most, envelopes of {kib} KiB in all, and
+{keyed} jobs at most that have a `key`, are `unique` or have parents (`after`), because each of them brings keys of its
+own. A job whose envelope is larger goes alone.
+
+### Unique jobs
+
+`unique=<mode>.<digest>` among the options has a job left out while another one like it is there. The digest is the
+same for all producers, in whatever language, if it is made like this: the first 32 hexadecimal digits of the SHA-256 of
+three texts with a byte 0 between them, which are
+
+- for jobs with the same arguments: `args`, the handler, and `args` of the envelope in the canonical form;
+- for a key of your own, 1 to 1000 characters: `key`, the handler, and the key.
+
+The canonical form is JSON without spaces, the names of each object in the order of their code points, as UTF-8: only
+`"`, `\\` and what is below U+0020 are escaped (`\\b` `\\t` `\\n` `\\f` `\\r`, else `\\u001f`, in small letters). A
+number without a fraction is written as an integer if it is below 2^53 (`1.0` as `1`), integers of any size as they are,
+others with the fewest digits that give the same double. `JSON.stringify` writes the same, if names are sorted by code
+points, for numbers from 1e-5 to 2^53; what is beyond may be written otherwise (`1e-6`, `1e20`).
+
+{examples}"""
 
 
 def page() -> str:
@@ -74,11 +98,29 @@ def _parts() -> Iterator[str]:
         + ". Events are hints and may be lost: subscribe, then read the job, then listen."
     )
     yield _struct(Event)
-    yield _ENQUEUE
+    yield _enqueue()
     yield "## Scripts"
     yield "What each does, with its KEYS (named as above) and ARGV in order."
     for verb in sorted(Scripts().verbs):
         yield _verb(verb)
+
+
+def _enqueue() -> str:
+    said = {"jobs": BATCH_JOBS, "kib": BATCH_BYTES // 1024, "keyed": KEYED_JOBS, "examples": _digests()}
+    text = _ENQUEUE
+    for name, value in said.items():
+        text = text.replace(f"{{{name}}}", str(value))
+    return text
+
+
+def _digests() -> str:
+    args = b'{"width": 800.0, "source": "a.jpg"}'
+    rows = (
+        ("args", canonical(args).decode(), Unique().digest("resize", args)),
+        ("key", "ada", Unique(by="ada").digest("resize", args)),
+    )
+    head = "| of | for the handler `resize` | digest |\n|---|---|---|\n"
+    return head + "\n".join(f"| `{kind}` | `{what}` | `{digest}` |" for kind, what, digest in rows)
 
 
 def _keys(keys: Keys | Common) -> str:
