@@ -46,6 +46,7 @@ class EnqueueOptions(TypedDict, total=False):
         timeout: seconds or timedelta that an attempt may take.
         grace: seconds or timedelta between asking an attempt to stop and ending it.
         keep: seconds or timedelta that the job is kept once it has ended.
+        keep_failed: the same for a dead letter; as long as `keep` says, if not given.
         tags: words to find it by.
         secret: names of arguments, like `("password", "card.number")`, that are left out of logs and records.
         correlation_id: written into each log line and event of the job.
