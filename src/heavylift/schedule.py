@@ -176,7 +176,7 @@ class ScheduleRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name, queue, handler: what it is called, where its jobs go and who runs them.
-        times: its timetable.
+        times: its timetable; None if that cannot be read.
         args: the arguments of its jobs; secret ones are left out.
         catch_up, overlap: see `Schedule`.
         start, end: no tick is earlier, or later.
@@ -187,12 +187,14 @@ class ScheduleRecord(msgspec.Struct, frozen=True, kw_only=True):
         fired: jobs it has made.
         skipped: ticks left out: those that were missed, counted as one each time, and those that would have
             overlapped.
+        unreadable: why it cannot be read here, and makes no jobs by workers such as this one: written by a newer
+            release, in a time zone that this machine does not know, or damaged. Empty if it can.
     """
 
     name: str
     queue: str
     handler: str
-    times: Timetable
+    times: Timetable | None
     args: Mapping[str, Any]
     catch_up: CatchUp = "once"
     overlap: bool = True
@@ -204,6 +206,7 @@ class ScheduleRecord(msgspec.Struct, frozen=True, kw_only=True):
     last: str | None = None
     fired: int = 0
     skipped: int = 0
+    unreadable: str = ""
 
 
 def at(tick: int) -> datetime:

@@ -9,6 +9,7 @@ import pytest
 from heavylift import Client, JobSpec, chain
 from heavylift.client.plan import ask
 from tests.cli.harness import Project
+from tests.servers import Server
 from tests.waiting import wait_until
 
 
@@ -348,6 +349,22 @@ def test_a_schedule_is_written_listed_paused_run_and_removed(project: Project) -
     refused = project.run("schedule", "set", "x", "echo", "every tuesday", "--arg", "text=a")
     assert (refused.returncode, "every tuesday" in refused.stderr) == (2, True)
     assert project.run("schedule", "pause", "nightly").returncode == 1
+
+
+def test_a_schedule_that_cannot_be_read_is_listed_as_such_beside_the_others(
+    project: Project, any_server: Server
+) -> None:
+    for name in ("broken", "whole"):
+        project.json("schedule", "set", name, "echo", "@daily", "--arg", "text=x")
+    with any_server.client() as redis:
+        redis.hset("heavylift:{default}:schedule:broken", "times", '{"times": {"kind": "tides"}}')
+    broken, whole = project.json("schedule", "list")
+    assert (broken["name"], broken["times"], broken["kind"]) == ("broken", None, None)
+    assert "tides" in broken["unreadable"]
+    assert (whole["name"], whole["times"], whole["unreadable"]) == ("whole", "@daily", "")
+    listed = project.run("schedule")
+    assert (listed.returncode, "tides" in listed.stdout, "whole" in listed.stdout) == (0, True, True)
+    assert project.json("schedule", "remove", "broken") == [{"name": "broken", "how": "removed"}]
 
 
 def test_a_schedule_has_bounds_and_its_jobs_have_options(project: Project) -> None:

@@ -13,6 +13,7 @@ from heavylift.client.plan import Ask, Running
 from heavylift.errors import InvalidArgument
 from heavylift.store.connection import Connection, Target
 from tests.client.conftest import settings
+from tests.servers import Server
 
 LOGIN = JobSpec("login", {"user": "ann"}, queue="light")
 
@@ -87,6 +88,52 @@ def test_which_of_two_queues_is_meant_must_be_said(client: Any) -> None:
         client.pause_schedule("s")
     assert client.pause_schedule("s", queue="other")
     assert [(one.queue, one.paused) for one in client.schedules()] == [("light", False), ("other", True)]
+
+
+@pytest.mark.parametrize(
+    ("times", "why"),
+    [
+        (b"nonsense", "malformed"),
+        (b'{"times": {"kind": "tides", "port": "Dover"}}', "tides"),
+        (b'{"times": {"kind": "cron", "expression": "@daily", "tz": "Mars/Olympus"}}', "Mars/Olympus"),
+    ],
+)
+def test_one_that_cannot_be_read_is_listed_as_such_beside_the_others(
+    client: Any, any_server: Server, times: bytes, why: str
+) -> None:
+    whole = client.schedule("whole", LOGIN, "@daily")
+    client.schedule("broken", LOGIN, "@hourly")
+    with any_server.client() as redis:
+        redis.hset("heavylift:{light}:schedule:broken", "times", times)
+    broken, other = client.schedules()
+    assert other == whole
+    assert (broken.name, broken.queue, broken.handler) == ("broken", "light", "login")
+    assert (broken.times, broken.upcoming, broken.args) == (None, (), {"user": "ann"})
+    assert why in broken.unreadable
+    assert client.pause_schedule("broken")
+    assert client.schedules()[0].paused
+    with pytest.raises(InvalidArgument, match="write it anew"):
+        client.resume_schedule("broken")
+    assert client.schedule("broken", LOGIN, "@hourly").unreadable == ""
+    assert client.unschedule("broken") is True
+    assert client.schedules() == [whole]
+
+
+@pytest.mark.parametrize("damage", ["gone", "of another type"])
+def test_one_of_which_nothing_but_the_name_is_left_is_listed_and_can_be_deleted(
+    client: Any, any_server: Server, damage: str
+) -> None:
+    whole = client.schedule("whole", LOGIN, "@daily")
+    client.schedule("broken", LOGIN, "@hourly")
+    with any_server.client() as redis:
+        redis.delete("heavylift:{light}:schedule:broken")
+        if damage == "of another type":
+            redis.set("heavylift:{light}:schedule:broken", "nonsense")
+    broken, other = client.schedules()
+    assert other == whole
+    assert (broken.name, broken.handler, bool(broken.unreadable)) == ("broken", "", True)
+    client.unschedule("broken")
+    assert client.schedules() == [whole]
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def listing(session: Session, queue: ListQueueOption = None, json: JsonOption = 
             Text(record.name, style="bold"),
             record.queue,
             record.handler,
-            _when(record.times),
+            Text(record.unreadable, style="red") if record.unreadable else _when(record.times),
             _next(record),
             str(record.fired),
             output.count(record.skipped, "yellow"),
@@ -168,7 +168,9 @@ def _say(session: Session, name: str, how: str, json: bool) -> None:
         session.out.print(Text.assemble((name, "bold"), "  ", how))
 
 
-def _when(times: Timetable) -> str:
+def _when(times: Timetable | None) -> str:
+    if times is None:
+        return ""
     if isinstance(times, Cron):
         return times.expression + ("" if times.tz == "UTC" else f" {times.tz}")
     parts = [f"{getattr(times, unit):g} {unit}" for unit in ("days", "hours", "minutes", "seconds")]
@@ -178,6 +180,8 @@ def _when(times: Timetable) -> str:
 def _next(record: ScheduleRecord) -> Text:
     if record.paused:
         return Text("paused", style="yellow")
+    if record.unreadable:
+        return Text("unknown", style="red")
     if not record.upcoming:
         return Text("over", style="dim")
     return Text(f"{record.upcoming[0].astimezone():%Y-%m-%d %H:%M:%S}")
@@ -185,5 +189,5 @@ def _next(record: ScheduleRecord) -> Text:
 
 def _facts(record: ScheduleRecord) -> dict[str, Any]:
     facts: dict[str, Any] = {name: getattr(record, name) for name in record.__struct_fields__}
-    kind = "every" if isinstance(record.times, Every) else "cron"
-    return facts | {"times": _when(record.times), "kind": kind}
+    kind = None if record.times is None else "every" if isinstance(record.times, Every) else "cron"
+    return facts | {"times": record.times and _when(record.times), "kind": kind}

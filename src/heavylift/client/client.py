@@ -407,7 +407,7 @@ class Client(Base):
         return self.shell.run(self.scheduling.schedule(name, job, rules, start, end, options))
 
     def schedules(self, queue: str | None = None) -> list[ScheduleRecord]:
-        """All schedules of a queue, or of all, by queue and name."""
+        """All schedules of a queue, or of all, by queue and name; of one that cannot be read, `unreadable` says why."""
         return self.shell.run(self.scheduling.schedules(queue))
 
     def pause_schedule(self, name: str, queue: str | None = None) -> bool:

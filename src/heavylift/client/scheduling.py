@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -74,14 +74,14 @@ class Scheduling:
         return _record((yield from self._find(name, queue)))
 
     def schedules(self, queue: str | None) -> Plan[list[ScheduleRecord]]:
-        """All schedules, of a queue or of all, by queue and name."""
+        """All schedules, of a queue or of all, by queue and name; also those that cannot be read."""
         names = [check_queue(queue)] if queue is not None else (yield from self._operations.queues())
         found: list[Found] = []
         for name in names:
             offset = 0
             while True:
                 page = yield from ask(self._jobs.schedules(name, offset=offset), self._patience)
-                found += [Found(schedule, page.now) for schedule in page.schedules if schedule.fields]
+                found += [Found(schedule, page.now) for schedule in page.schedules]
                 offset += len(page.schedules)
                 if not page.schedules:
                     break
@@ -171,8 +171,15 @@ def _ticks(schedule: StoredSchedule) -> Ticks:
 
 def _record(found: Found) -> ScheduleRecord:
     schedule = found.schedule
-    ticks = _ticks(schedule)
+    try:
+        ticks = _ticks(schedule)
+    except InvalidArgument as wrong:
+        return _said(schedule, None, (), str(wrong))
     coming = [] if schedule.tick is None else [schedule.tick, *ticks.ahead(schedule.tick, AHEAD - 1)]
+    return _said(schedule, ticks, coming)
+
+
+def _said(schedule: StoredSchedule, ticks: Ticks | None, coming: Iterable[int], unreadable: str = "") -> ScheduleRecord:
     try:
         envelope = decode_envelope(schedule.fields.get("spec", b""))
         args = msgspec.json.decode(redacted_json(envelope.args, envelope.secret))
@@ -182,16 +189,17 @@ def _record(found: Found) -> ScheduleRecord:
         name=schedule.name,
         queue=schedule.queue,
         handler=schedule.text("handler"),
-        times=ticks.times,
+        times=None if ticks is None else ticks.times,
         args=args,
         catch_up="skip" if schedule.skips else "once",
         overlap=not schedule.alone,
-        start=None if ticks.start is None else at(ticks.start),
-        end=None if ticks.end is None else at(ticks.end),
+        start=None if ticks is None or ticks.start is None else at(ticks.start),
+        end=None if ticks is None or ticks.end is None else at(ticks.end),
         paused=schedule.text("paused") == "1",
         declared=bool(schedule.text("declared")),
         upcoming=tuple(at(tick) for tick in coming),
         last=schedule.text("last") or None,
         fired=schedule.number("fired"),
         skipped=schedule.number("skipped"),
+        unreadable=unreadable,
     )
