@@ -209,3 +209,20 @@ def test_the_end_of_a_watched_queues_job_is_told_though_the_subscription_was_cut
     wait_until("the end is told", lambda: (job.id, "completed") in [(e.job, e.event.value) for e in watcher.seen])
     client.close()
     watcher.done.result(5)
+
+
+def test_the_end_of_a_job_that_waited_when_its_queue_was_first_watched_is_told_though_the_subscription_was_cut(
+    make_client: MakeClient, url: str, any_server: Server, hand: Hand, aside: Callable[..., Future[Any]]
+) -> None:
+    client = make_client(url, poll=60.0)
+    running, waiting = client.enqueue_many([SPEC, SPEC])
+    claimed = hand.claim()
+    watcher = Watcher(client.watch(queue="default"), aside)
+    watcher.awaits("active")
+    any_server.command("CLIENT", "KILL", "TYPE", "pubsub")
+    hand.complete(hand.claim())
+    hand.complete(claimed)
+    told = {(job.id, "completed") for job in (running, waiting)}
+    wait_until("both ends are told", lambda: told <= {(e.job, e.event.value) for e in watcher.seen})
+    client.close()
+    watcher.done.result(5)

@@ -147,7 +147,9 @@ class Client(Base):
     def watch(self, *jobs: Job[Any], queue: str | None = None, timeout: float | None = None) -> Iterator[Event]:
         """What happens to some jobs until all have ended; without jobs: in a queue, or in all, from now on.
 
-        Each job's tale begins with where it is now and never lacks its end, whatever gets lost on the way.
+        Each job's tale begins with where it is now and never lacks its end, whatever gets lost on the way. Of a queue,
+        where jobs are heard of and not named, that goes for those that are still kept when it is heard again: one that
+        was first seen, ended and removed in between is never told.
 
         Args:
             jobs: from `enqueue` or `job`.

@@ -30,6 +30,11 @@ class JobWatch:
         self._since = 0
         self._progress: Progress | None = None
 
+    @property
+    def since(self) -> int:
+        """When it entered the state last told (ms)."""
+        return self._since
+
     def read(self, record: JobRecord | None) -> list[Event]:
         """What a read of the job has to tell.
 

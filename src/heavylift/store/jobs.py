@@ -11,7 +11,7 @@ from heavylift.store.letters import Letter, LetterPage, Letters
 from heavylift.store.limiting import Limiting
 from heavylift.store.moving import Moving, Reprioritized, Rescheduled
 from heavylift.store.producing import BATCH_BYTES, Enqueued, NewJob, Producing, Tick, batches
-from heavylift.store.reading import QueueCounts, Reading
+from heavylift.store.reading import Ended, QueueCounts, Reading
 from heavylift.store.repairing import CancelReply, Removed, Repairing, SweepReply
 from heavylift.store.retaining import Retaining
 from heavylift.store.scheduling import NewSchedule, SchedulePage, Scheduling, StoredSchedule
@@ -25,6 +25,7 @@ __all__ = [
     "CancelReply",
     "ClaimReply",
     "EffectRecord",
+    "Ended",
     "Enqueued",
     "ExtendReply",
     "Jobs",

@@ -32,6 +32,19 @@ class QueueCounts:
     held_ms: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Jobs that ended in one way, by their ends.
+
+    Attributes:
+        now: Redis's time (ms).
+        ends: ids, and when each ended (ms).
+    """
+
+    now: int
+    ends: list[tuple[str, int]]
+
+
 _SIZES = tuple(map(str, State))
 
 
@@ -73,6 +86,16 @@ class Reading(Verbs):
         return self._script(
             "page", queue, parse, state=str(state), offset=offset, count=count, newest=int(newest_first)
         )
+
+    def ended(self, queue: str, state: State, since: int, offset: int, count: int) -> Call[Ended]:
+        """Jobs that ended in this way at `since` (ms) or later, the earliest first, `count` from `offset` on."""
+
+        def parse(reply: Any) -> Ended:
+            now, found = reply
+            pairs = zip(found[::2], found[1::2], strict=True)
+            return Ended(int(now), [(id.decode(), int(float(at))) for id, at in pairs])
+
+        return self._script("ended", queue, parse, state=str(state), since=since, offset=offset, count=count)
 
 
 def _pairs(reply: Any) -> dict[bytes, bytes]:

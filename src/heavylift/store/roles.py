@@ -34,7 +34,7 @@ class Role:
     reads_only: bool = False
 
 
-_LOOKS = ("counts", "letters", "page", "schedules", "why")
+_LOOKS = ("counts", "ended", "letters", "page", "schedules", "why")
 _READS = {
     "HGETALL": ("job", "meta", "worker", "once"),
     "HMGET": ("job",),
