@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heavylift.decide import (
+    CRASHES_AT_MOST,
     DEFAULT_BACKOFF,
     HELD_WAIT,
     LONGEST_WAIT,
@@ -54,9 +55,11 @@ TWO = Policy(retries=2, backoff=Backoff(initial=4, factor=3, jitter=0))
 AT_ONCE = Policy(retries=2, backoff=Backoff(initial=0))
 
 
-def after(attempts: int = 0, crashes: int = 0, unknown: int = 0, interruptions: int = 0, unbegun: int = 0) -> Counters:
+def after(
+    attempts: int = 0, crashes: int = 0, unknown: int = 0, interruptions: int = 0, unbegun: int = 0, overcome: int = 0
+) -> Counters:
     starts = 1 + attempts + crashes + unknown + interruptions + unbegun
-    return Counters(starts, attempts, crashes, interruptions, unknown, unbegun)
+    return Counters(starts, attempts, crashes, interruptions, unknown, unbegun, overcome)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +100,13 @@ def after(attempts: int = 0, crashes: int = 0, unknown: int = 0, interruptions: 
         (Died("killed:SIGKILL"), after(), TWO, Settlement(State.WAITING, "crashes", keep_rank=True)),
         (Died("exited:0"), after(crashes=1), TWO, Settlement(State.DELAYED, "crashes", 12)),
         (Died("exited:0"), after(crashes=2), TWO, Settlement(State.FAILED, "crashes", reason=Reason.POISON)),
+        # It has got on since some of them: only those after its last checkpoint count, but not for ever.
+        (Died("exited:0"), after(crashes=7, overcome=7), TWO, Settlement(State.WAITING, "crashes", keep_rank=True)),
+        (Abandoned("w"), after(crashes=8, overcome=7), TWO, Settlement(State.DELAYED, "crashes", 12)),
+        (Abandoned("w"), after(crashes=9, overcome=7), TWO,
+            Settlement(State.FAILED, "crashes", reason=Reason.POISON)),
+        (Died("exited:0"), after(crashes=CRASHES_AT_MOST - 1, overcome=CRASHES_AT_MOST - 1), TWO,
+            Settlement(State.FAILED, "crashes", reason=Reason.POISON)),
         (Abandoned("w"), after(), TWO, Settlement(State.WAITING, "crashes", keep_rank=True)),
         (Abandoned("w"), after(crashes=2), TWO, Settlement(State.FAILED, "crashes", reason=Reason.POISON)),
         # It was taken away: free, and back to its place.
@@ -207,6 +217,14 @@ def test_a_job_that_always_ends_the_same_way_ends(outcome: Outcome, policy: Poli
             return
         tally[settlement.count] += 1
     raise AssertionError(f"still going round after {tally}")
+
+
+@given(policies, luck)
+def test_a_job_that_gets_on_before_each_crash_ends_too(policy: Policy, luck: float) -> None:
+    crashes = 0
+    while decide(Died("killed:SIGKILL"), after(crashes=crashes, overcome=crashes), policy, luck).to is State.WAITING:
+        crashes += 1
+    assert crashes + 1 == CRASHES_AT_MOST
 
 
 @given(st.integers(0, 20), luck)

@@ -7,7 +7,8 @@ Four counters are kept apart (see `job.Counters`):
 
 - *attempts*: the handler failed. Up to `retries` more, each after the backoff, then `exhausted`.
 - *crashes*: its process or worker died under it. The first time the job goes back to its place at once,
-  the second time after the backoff, the third such start is the last: `poison`.
+  the second time after the backoff, the third such start is the last: `poison`. A job that has saved a new checkpoint
+  gets on, so only crashes since then are counted like that; but no more than twenty in all.
 - *interruptions*: it was taken away through no fault of its own, or has its queue rest. Back to its place, free.
 - *unbegun*: its process died before the handler was called. Back to its place, free, for that is hardly its fault;
   ten times. Then with the backoff's waits, and the thirteenth is the last: `poison`.
@@ -46,7 +47,10 @@ from heavylift.outcome import (
 )
 
 POISON_AT = 3
-"""The start that ends in a crash for the third time is the last."""
+"""The start that ends in a crash for the third time, with no new checkpoint between them, is the last."""
+
+CRASHES_AT_MOST = 20
+"""And so is the one that ends in a crash for this time in all, however far the job has come."""
 
 UNKNOWN_TRIES = 5
 UNKNOWN_WAIT = 10.0
@@ -168,10 +172,10 @@ def _failed(counters: Counters, policy: Policy, luck: float, after: float | None
 
 
 def _crashed(counters: Counters, policy: Policy, luck: float) -> Settlement:
-    crashes = counters.crashes + 1
-    if crashes >= POISON_AT:
+    crashes = counters.crashes + 1 - counters.overcome
+    if crashes >= POISON_AT or counters.crashes + 1 >= CRASHES_AT_MOST:
         return Settlement(State.FAILED, count="crashes", reason=Reason.POISON)
-    if crashes == 1:
+    if crashes <= 1:
         return Settlement(State.WAITING, count="crashes", keep_rank=True)
     return _again("crashes", wait_before(crashes, policy, luck))
 

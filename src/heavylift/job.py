@@ -111,6 +111,7 @@ class Counters(msgspec.Struct, frozen=True):
         interruptions: taken away through no fault of its own; free.
         unknown: claimed by workers that did not know its handler, or were too old for it.
         unbegun: its process ended, or was ended, before its handler was called.
+        overcome: of the crashes, those before the last checkpoint that was new: it has got on since.
     """
 
     starts: int = 0
@@ -119,6 +120,7 @@ class Counters(msgspec.Struct, frozen=True):
     interruptions: int = 0
     unknown: int = 0
     unbegun: int = 0
+    overcome: int = 0
 
 
 class ClaimedJob(msgspec.Struct, frozen=True):

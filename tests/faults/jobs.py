@@ -296,6 +296,30 @@ async def steps_async(ctx: Context, ledger: str, gate: str) -> int:
     return last
 
 
+MARCH = 80
+"""Steps of a march; each takes 50 ms."""
+
+
+def march_on(ctx: Context, ledger: str) -> int:
+    note(ledger, ctx, "start")
+    last = 0
+    while last < MARCH:
+        time.sleep(0.05)
+        last = reach(ctx, ledger)
+    note(ledger, ctx, "finish")
+    return last
+
+
+@handler(lane="cpu", queue="heavy", timeout=60, retries=0)
+def marches(ctx: Context, ledger: str) -> int:
+    return march_on(ctx, ledger)
+
+
+@handler(queue="light", timeout=60, retries=0)
+def marches_lightly(ctx: Context, ledger: str) -> int:
+    return march_on(ctx, ledger)
+
+
 @handler(lane="cpu", queue="heavy", timeout=60)
 def saves_and_dies(ctx: Context, ledger: str) -> int:
     """Leaves right after its first checkpoint."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,38 @@ def test_after_its_worker_was_killed(
     first.kill9()
     start_worker()
     goes_on(job, ledger)
+
+
+KILLS = 4
+TWICE = 10
+"""Steps that may be done twice for one death: checkpoints are sent every 100 ms, two steps, and the machine is slow."""
+
+
+@pytest.mark.parametrize(
+    ("handler", "victim"),
+    [(jobs.marches, "process"), (jobs.marches, "worker"), (jobs.marches_lightly, "worker")],
+    ids=lambda it: getattr(it, "name", it),
+)
+def test_a_job_that_is_killed_again_and_again_ends_and_little_of_it_is_done_twice(
+    handler: Any, victim: str, start_worker: StartWorker, client: Client, ledger: Ledger, any_server: Server
+) -> None:
+    """More often than makes a poison job of one that does not get on."""
+    worker = start_worker()
+    job: Job[int] = client.enqueue(handler.job(ledger=str(ledger.path)))
+    for times in range(1, KILLS + 1):
+        wait_until("it has got on", lambda n=times: int(stored(any_server, job) or 0) >= n * 12, timeout=20)
+        assert len(ledger.starts(job.id)) == times
+        if victim == "process":
+            os.kill(ledger.starts(job.id)[-1].pid, signal.SIGKILL)
+        else:
+            worker.kill9()
+            worker = start_worker()
+    assert job.result(30) == jobs.MARCH
+    counters = job.record().counters
+    assert (counters.starts, counters.crashes) == (KILLS + 1, KILLS)
+    done = Counter(entry.event for entry in ledger.entries() if entry.event.startswith("step-"))
+    assert len(done) == jobs.MARCH
+    assert done.total() - jobs.MARCH <= KILLS * TWICE
 
 
 @pytest.mark.parametrize("handler", KINDS, ids=lambda handler: handler.name)

@@ -8,11 +8,11 @@ import pytest
 
 from heavylift.decide import Settlement
 from heavylift.errors import InvalidArgument, ServerFull
-from heavylift.job import AttemptRecord, ClaimedJob, State
+from heavylift.job import AttemptRecord, ClaimedJob, Counters, State
 from heavylift.options import JobRef
 from heavylift.store.channel import Channel
 from heavylift.store.connection import Connection
-from heavylift.store.jobs import Jobs, NewJob, SettleItem, batches
+from heavylift.store.jobs import Jobs, NewJob, ProgressItem, SettleItem, batches
 from heavylift.store.scripts import Scripts
 from tests.servers import Server
 from tests.waiting import wait_until
@@ -170,6 +170,41 @@ def test_a_checkpoint_survives_to_the_next_start(connection: Connection) -> None
     assert record is not None
     assert record.progress is not None
     assert record.progress.fraction == 0.5
+
+
+def test_a_new_checkpoint_leaves_behind_the_crashes_before_it_and_the_same_one_does_not(
+    connection: Connection,
+) -> None:
+    enqueue(connection, "a")
+    crash = Settlement(State.WAITING, count="crashes", keep_rank=True)
+    for number, state, overcome in [(1, b"1", 0), (2, b"2", 1), (3, b"2", 1), (4, None, 1), (5, b"3", 4)]:
+        (job,) = claim(connection, number)
+        if state is not None:
+            assert connection.ask(JOBS.progress("q", [ProgressItem("a", job.token, None, state)])) == ["ok"]
+        settle(connection, number, job, crash)
+        stored = connection.ask(JOBS.raw("q", "a"))
+        assert (int(stored[b"crashes"]), int(stored.get(b"overcome", 0))) == (number, overcome)
+
+
+def test_what_is_settled_with_a_checkpoint_leaves_earlier_crashes_behind_too(connection: Connection) -> None:
+    enqueue(connection, "a")
+    for number in 1, 2:
+        (job,) = claim(connection, number)
+        crash = Settlement(State.WAITING, count="crashes", keep_rank=True)
+        record = AttemptRecord(number, "w", 1, 2, "killed:SIGKILL")
+        item = SettleItem("a", job.token, crash, record, checkpoint=b"%d" % number)
+        assert connection.ask(JOBS.settle("q", "w", number, [item])) == ["ok"]
+    (job,) = claim(connection, 3)
+    assert (job.counters.crashes, job.counters.overcome) == (2, 1)
+
+
+def test_a_later_start_is_given_with_its_own_time_and_counters(connection: Connection) -> None:
+    enqueue(connection, "a")
+    (first,) = claim(connection, 1)
+    settle(connection, 1, first, Settlement(State.WAITING, count="attempts"))
+    (second,) = claim(connection, 2)
+    assert second.counters == Counters(starts=2, attempts=1)
+    assert second.started_at == int(connection.ask(JOBS.raw("q", "a"))[b"started_at"])
 
 
 def test_a_job_put_back_at_its_rank_goes_before_those_that_came_after_it(connection: Connection) -> None:

@@ -13,7 +13,7 @@ from heavylift.store.reading import read_record
 _GLANCE = (
     *("state", "handler", "reason", "worker", "prio", "progress", "cancel"),
     *("enqueued_at", "due", "started_at", "finished_at"),
-    *("starts", "attempts", "crashes", "interruptions", "unknown", "unbegun"),
+    *("starts", "attempts", "crashes", "interruptions", "unknown", "unbegun", "overcome"),
 )
 
 

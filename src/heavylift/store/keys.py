@@ -235,6 +235,7 @@ JOB_FIELDS = {
     "interruptions": "times it was taken away through no fault of its own",
     "unknown": "times it was claimed by a worker that does not know its handler",
     "unbegun": "times its process ended before its handler was called",
+    "overcome": "`crashes` as it was when a checkpoint came that was new",
     "attempt:<n>": "JSON: how start n ended; the last 20 are kept",
     "progress": "JSON: the last progress",
     "checkpoint": "JSON: the last state the handler saved",

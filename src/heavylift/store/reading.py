@@ -134,7 +134,7 @@ def read_record(id: str, queue: str, reply: Any) -> JobRecord | None:
     )
 
 
-_COUNTERS = ("starts", "attempts", "crashes", "interruptions", "unknown", "unbegun")
+_COUNTERS = ("starts", "attempts", "crashes", "interruptions", "unknown", "unbegun", "overcome")
 _NUMBERS = (*_COUNTERS, "prio", "enqueued_at", "due", "started_at", "finished_at")
 
 

@@ -32,6 +32,7 @@ class Running(msgspec.Struct, eq=False):
         waits: its outcome is known, and is settled when what it has asked is answered.
         lost: its lock is another's.
         left_at: when it was first seen that its lane has it no more, though what it came to is not known.
+        got_on: it has saved a checkpoint that it was not given.
         finish_alone: its handler may finish although contact to Redis is lost.
         progress: what it last said of how far it is; for whoever shows this worker at work.
         outcome: what it came to, once it has ended.
@@ -48,6 +49,7 @@ class Running(msgspec.Struct, eq=False):
     waits: bool = False
     lost: bool = False
     left_at: float | None = None
+    got_on: bool = False
     finish_alone: bool = False
     progress: Progress | None = None
     outcome: Outcome | None = None

@@ -12,6 +12,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from heavylift.codec import encode_progress
 from heavylift.decide import Policy, Settlement, decide
 from heavylift.errorinfo import error_info
@@ -125,11 +127,14 @@ class Settler:
         if isinstance(outcome, Completed):  # nearly all of them, and no policy has a say in it
             return decide(outcome, entry.job.counters, _NO_POLICY, 0.0)
         policy = Policy() if entry.envelope is None else self._registry.policy(entry.envelope)
+        counters = entry.job.counters
+        if entry.got_on:
+            counters = replace(counters, overcome=counters.crashes)
         try:
-            return decide(outcome, entry.job.counters, policy, random.random())
+            return decide(outcome, counters, policy, random.random())
         except Exception:  # a backoff function is the user's code
             log.exception("the backoff of a handler raised; using the default", job=entry.job.id)
-            return decide(outcome, entry.job.counters, Policy(retries=policy.retries), random.random())
+            return decide(outcome, counters, Policy(retries=policy.retries), random.random())
 
     def _record(self, entry: Running, outcome: Outcome, lines: tuple[str, ...]) -> AttemptRecord:
         error = error_of(outcome) or _NOTHING

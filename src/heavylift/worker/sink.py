@@ -58,6 +58,7 @@ class WorkerSink:
     def checkpointed(self, id: str, token: str, state: bytes) -> None:
         """Send it on, at leisure."""
         if entry := self._running.get(id, token):
+            entry.got_on = entry.got_on or state != entry.job.checkpoint
             self._relay.checkpointed(entry.job.queue, id, token, state)
 
     def asked(self, id: str, token: str, question: bytes, patience: float, answered: Answered) -> None:

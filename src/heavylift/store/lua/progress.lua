@@ -5,7 +5,7 @@
 -- args: rest
 -- rest: per job  id  token  progress  checkpoint   (JSON, "" where there is none)
 -- reply: one letter per job: o (ok), s (stale token), g (gone)
--- include:
+-- include: forward
 
 local names = {}
 for at = REST, #ARGV, 4 do
@@ -26,7 +26,11 @@ for i, name in ipairs(names) do
     letters[i] = 's'
   else
     letters[i] = 'o'
-    if checkpoint ~= '' then call('HSET', name, 'checkpoint', checkpoint) end
+    if checkpoint ~= '' then
+      local fields = {}
+      also_checkpoint(fields, name, checkpoint)
+      call('HSET', name, unpack(fields))
+    end
     if progress ~= '' then
       call('HSET', name, 'progress', progress)
       publish(id, 'progress', ',"progress":' .. progress)

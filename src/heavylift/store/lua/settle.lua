@@ -11,7 +11,7 @@
 --       ms that the queue gives out no jobs, 0 for none)
 --       cause one word; of a dead letter a second, the fingerprint of its error, if it has one
 -- reply: one letter per item: o (ok), h (ok, and the outbox has something for its children), s (stale token), g (gone)
--- include: meta unique numbered lines wake ending
+-- include: meta unique numbered lines wake forward ending
 
 local WIDTH = 8
 local KEPT = 20 -- attempts kept on a job
@@ -137,7 +137,7 @@ for i, name in ipairs(names) do
     end
     if record ~= '' then also(fields, 'attempt:' .. whole(starts), record) end
     if progress ~= '' then also(fields, 'progress', progress) end
-    if checkpoint ~= '' then also(fields, 'checkpoint', checkpoint) end
+    if checkpoint ~= '' then also_checkpoint(fields, name, checkpoint) end
     call('HSET', name, unpack(fields))
     if plan.counter and type(redis.pcall('HINCRBY', name, plan.counter, 1)) == 'table' then
       call('HSET', name, plan.counter, '1') -- it was no number

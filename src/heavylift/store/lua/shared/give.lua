@@ -1,19 +1,22 @@
 -- What a worker is given of a job, four fields each: id, envelope, checkpoint ("" if none) and
--- "starts attempts crashes interruptions unknown unbegun started_at previous" ("" for a first start at the reply's own
--- time).
+-- "starts attempts crashes interruptions unknown unbegun overcome started_at previous" ("" for a first start at the
+-- reply's own time).
+
+local STARTED = { 'starts', 'attempts', 'crashes', 'interruptions', 'unknown', 'unbegun', 'overcome', 'started_at',
+  'checkpoint' }
+local STARTED_AT, CHECKPOINT = 8, 9
 
 local function give(reply, id, spec, checkpoint, counters)
   local n = #reply
   reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = id, spec, checkpoint or '', counters
 end
 
--- What is read of a job that was started before: seven numbers, "0" for one that is missing or none, and its checkpoint.
+-- What is read of a job that was started before: its numbers, "0" for one that is missing or none, and its checkpoint.
 -- Second, whether one was there and was no number.
 local function read_started(name)
-  local job = call('HMGET', name, 'starts', 'attempts', 'crashes', 'interruptions', 'unknown', 'unbegun',
-    'started_at', 'checkpoint')
+  local job = call('HMGET', name, unpack(STARTED))
   local broken = false
-  for i = 1, 7 do
+  for i = 1, STARTED_AT do
     if not integer(job[i]) then
       broken = broken or job[i] ~= false
       job[i] = '0'
@@ -24,8 +27,8 @@ end
 
 -- Gives what `read_started` has read. Returns the bytes it adds to the reply.
 local function give_started(reply, id, spec, previous, started)
-  local checkpoint = started[8]
-  started[8] = previous
+  local checkpoint = started[CHECKPOINT]
+  started[CHECKPOINT] = previous
   give(reply, id, spec, checkpoint, table.concat(started, ' '))
   return checkpoint and #checkpoint or 0
 end

@@ -57,7 +57,7 @@ local function take(reply, name, id, job, rank)
   call('PUBLISH', name, '{"event":"active","job":"' .. id .. active_event)
   if job[5] then release_started(id, job[5]) end
   if job[3] then
-    job.started[1], job.started[6] = starts, now_text
+    job.started[1], job.started[STARTED_AT] = starts, now_text
     return #job[2] + give_started(reply, id, job[2], '', job.started)
   end
   if job[4] then call('ZREM', expiring_key, id) end
