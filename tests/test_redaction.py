@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -53,6 +54,38 @@ def test_a_reader_without_the_code_leaves_them_out() -> None:
     assert record is not None
     assert record.args == {"password": "[secret]", "card": {"number": "[secret]", "holder": "Ada"}}
     assert b"Hunter2" not in msgspec.json.encode(record, enc_hook=str)
+
+
+@handler(secret=["card.number"], key=lambda token: token, unique=lambda card: card["number"], group=lambda shop: shop)
+def charge(token: Secret[str], card: dict[str, str], shop: str = "main") -> None: ...
+
+
+def test_what_is_made_of_a_secret_is_a_hash_of_it_equal_for_equal_values() -> None:
+    spec = charge.job("tok Hunter2", {"number": "4111-1111"}, "second")
+    for shown in (repr(spec), repr(spec.options)):
+        assert "Hunter2" not in shown
+        assert "4111" not in shown
+    check_options(spec.options)
+    assert spec.options.key == charge.job("tok Hunter2", {"number": "5500"}).options.key
+    assert spec.options.key != charge.job("tok Hunter3", {"number": "4111-1111"}).options.key
+    assert spec.options.unique == charge.job("other", {"number": "4111-1111"}).options.unique
+    assert spec.options.group == "second", "it takes no secret"
+
+
+def test_handlers_of_a_group_make_one_key_of_one_secret() -> None:
+    @handler(group="shop", key=lambda token: token)
+    def refund(token: Secret[str]) -> None: ...
+
+    assert refund.job("tok-1").options.key == charge.job("tok-1", {"number": "4111"}).options.key
+
+
+def test_a_function_that_fails_over_a_secret_does_not_quote_it() -> None:
+    @handler(unique=lambda password: {}[password])
+    def login(password: Secret[str]) -> None: ...
+
+    with pytest.raises(InvalidJob, match="failed \\(KeyError\\)") as wrong:
+        login.job(ARGS["password"])
+    assert "Hunter2" not in "".join(traceback.format_exception(wrong.value))
 
 
 REFUSED: list[Callable[..., Any]] = [

@@ -57,7 +57,8 @@ class HandlerOptions(TypedDict, total=False):
         keep_count: so many of its completed jobs are kept at most; `keep_failed_count`: of its dead letters.
         tags: on each of its jobs.
         secret: names of arguments, like `("password", "card.number")`, that are left out of logs, records, messages and
-            tracebacks; besides those annotated `Secret[...]`.
+            tracebacks; besides those annotated `Secret[...]`. Where a function (`key`, `group`, `unique`) takes one, a
+            hash of what it returns is used.
         durable: when `enqueue` returns: `fast`, `fsync` or `replicated`.
         unique: its jobs are unique: True (by their arguments), a key, a function that makes the key of the arguments
             it names, or a `Unique`.

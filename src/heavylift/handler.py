@@ -58,7 +58,8 @@ class Handler(Declaration, Generic[P, R_co]):
 
     def _of_arguments(self, given: Mapping[str, Any]) -> JobOptions:
         made: dict[str, Any] = {
-            name: calculated(name, fn, self.parameters, given) for name, fn in self.calculated.items()
+            name: calculated(name, fn, self.parameters, given, self.options.secret)
+            for name, fn in self.calculated.items()
         }
         if self.carried.unique and "unique" in made:
             made["unique"] = replace(self.carried.unique, by=made["unique"])
