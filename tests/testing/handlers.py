@@ -7,7 +7,7 @@ import os
 import time
 from contextlib import AbstractContextManager, nullcontext, suppress
 
-from heavylift import Client, Context, Middleware, Reject, handler
+from heavylift import Client, Context, Middleware, Reject, Retry, Secret, handler
 
 ran: list[str] = []
 
@@ -112,3 +112,16 @@ def resume(ctx: Context, rows: int) -> list[int]:
 @handler(queue="mail", key=lambda user: user, concurrency=1, rate="1/day")
 def remind(user: str) -> None:
     ran.append(user)
+
+
+@handler(queue="mail", secret=["card.number"])
+def pay(password: Secret[str], card: dict[str, str]) -> None: ...
+
+
+@handler(queue="busy", retries=0)
+def throttled(n: int, tell: bool = False) -> None:
+    """The other side says "too many requests" to the first of those that tell."""
+    if tell and "told" not in ran:
+        ran.append("told")
+        raise Retry(after=30, queue_wide=True)
+    ran.append(str(n))

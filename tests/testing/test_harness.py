@@ -8,20 +8,21 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from heavylift import AsyncClient, Client, Context, InvalidJob, JobFailed, JobSpec, Middleware, Settings, State
 from heavylift.client.plan import ask
 from heavylift.decide import Settlement
-from heavylift.errors import InvalidArgument
+from heavylift.errors import InvalidArgument, PayloadTooLarge
 from heavylift.middleware import Attempt, Enqueuing
 from heavylift.outcome import Completed, Invalid, Outcome, Raised, Rejected, UnknownHandler
 from heavylift.testing import Drained, Harness
 from tests.testing import handlers
-from tests.testing.handlers import plain_async, refuse, remind, resume, send, welcome, which_process
+from tests.testing.handlers import pay, plain_async, refuse, remind, resume, send, throttled, welcome, which_process
 
-USED = (plain_async, refuse, remind, resume, send, welcome, which_process)
+USED = (pay, plain_async, refuse, remind, resume, send, throttled, welcome, which_process)
 
 # --- drain ---------------------------------------------------------------------------------------------------
 
@@ -55,6 +56,42 @@ def test_drain_does_not_wait_for_the_rates_that_handlers_declare(jobs: Harness) 
     jobs.client.enqueue_many([remind.job("ada")] * 3)
     assert jobs.drain() == Drained(completed=3)
     assert handlers.ran == ["ada"] * 3
+
+
+def test_drain_goes_on_past_the_rest_that_a_handler_asks_for(jobs: Harness) -> None:
+    jobs.client.enqueue_many([throttled.job(n, tell=True) for n in range(3)])
+    assert jobs.drain() == Drained(retried=1)
+    assert jobs.drain(with_delayed=10) == Drained()
+    assert jobs.drain(with_delayed=True) == Drained(completed=3)
+    assert handlers.ran == ["told", "0", "1", "2"]
+    assert jobs.clock.offset_ms == pytest.approx(30_000, abs=15_000)
+
+
+def test_drain_runs_what_is_due_during_a_rest_after_it(jobs: Harness) -> None:
+    jobs.client.enqueue(throttled.job(0), delay=5)
+    jobs.client.enqueue(throttled.job(1, tell=True))
+    assert jobs.drain(with_delayed=True) == Drained(completed=2, retried=1)
+    assert jobs.clock.offset_ms == pytest.approx(30_000, abs=15_000)
+
+
+def test_a_rest_of_a_queue_that_is_empty_is_not_waited_for(jobs: Harness) -> None:
+    jobs.client.enqueue(throttled.job(0, tell=True))
+    jobs.client.enqueue(send.job("ada"), delay=10)
+    jobs.drain()
+    for job in jobs.enqueued():
+        if job.queue == "busy":
+            jobs.client.job(job.id, job.queue).remove()
+    assert jobs.drain(with_delayed=True) == Drained(completed=1)
+    assert jobs.clock.offset_ms == pytest.approx(10_000, abs=9_000)
+
+
+@pytest.mark.parametrize("place", [{}, {"group": "throttled"}, {"group": "throttled", "per_key": True}])
+def test_drain_goes_on_past_a_rate_that_is_set_by_hand(jobs: Harness, place: dict[str, Any]) -> None:
+    jobs.client.limit("busy", rate="1/min", **place)
+    jobs.client.enqueue_many([throttled.job(n) for n in range(3)], group="throttled", key="a")
+    assert jobs.drain() == Drained(completed=1)
+    assert jobs.drain(with_delayed=True) == Drained(completed=2)
+    assert jobs.clock.offset_ms == pytest.approx(120_000, abs=30_000)
 
 
 def test_drain_goes_no_further_than_it_is_told(jobs: Harness) -> None:
@@ -174,6 +211,20 @@ def test_run_job_tells_what_the_handler_said(jobs: Harness) -> None:
     assert jobs.run_job(resume.job(10), checkpoint=4).result == [4, 10]
 
 
+def test_run_job_keeps_to_the_sizes_of_the_settings(heavylift_settings: Settings) -> None:
+    settings = replace(heavylift_settings, max_payload=100, max_result=20)
+    with Harness(settings, lambda: USED) as jobs:
+        with pytest.raises(PayloadTooLarge, match="max_payload \\(100\\)"):
+            jobs.run_job(send.job("a" * 200))
+        assert jobs.run_job(send.job("ada")).result == "sent to ada"
+        with pytest.raises(AssertionError, match="InvalidResult"):
+            _ = jobs.run_job(send.job("ada@example.org")).result
+        with pytest.raises(PayloadTooLarge):
+            asyncio.run(jobs.run_job_async(send.job("a" * 200)))
+    with Harness(replace(settings, max_payload=1_000_000, max_result=1_000_000), lambda: USED) as jobs:
+        assert len(jobs.run_job(send.job("a" * 300_000)).result) > 300_000
+
+
 def test_the_result_of_a_failed_run_is_its_traceback(jobs: Harness) -> None:
     with pytest.raises(AssertionError, match=r"(?s)\(error\): OSError: no line to ada"):
         _ = jobs.run_job(send.job("ada", fail_until=2)).result
@@ -205,6 +256,29 @@ def test_a_failed_assertion_says_what_is_enqueued(jobs: Harness) -> None:
         jobs.assert_enqueued(send, count=2)
     with pytest.raises(AssertionError, match=r"1 job\(s\) like send"):
         jobs.refute_enqueued(send)
+
+
+@pytest.mark.parametrize("what", [pay, "pay"])
+def test_secrets_are_compared_as_they_are(jobs: Harness, what: Any) -> None:
+    jobs.client.enqueue(pay.job("Hunter2", {"number": "4111", "holder": "Ada"}))
+    jobs.assert_enqueued(pay.job("Hunter2", {"number": "4111", "holder": "Ada"}))
+    jobs.assert_enqueued(what, {"password": "Hunter2"}, count=1)
+    jobs.refute_enqueued(pay.job("Hunter2", {"number": "5500", "holder": "Ada"}))
+    jobs.refute_enqueued(what, {"password": "[secret]"})
+    with pytest.raises(AssertionError, match="like pay"):
+        jobs.refute_enqueued(pay.job("Hunter2", {"number": "4111", "holder": "Ada"}))
+
+
+@pytest.mark.parametrize("what", [pay, "pay", None])
+def test_a_failed_assertion_shows_no_secret(jobs: Harness, what: Any) -> None:
+    jobs.client.enqueue(pay.job("Hunter2", {"number": "4111", "holder": "Ada"}))
+    with pytest.raises(AssertionError) as missing:
+        jobs.assert_enqueued(what, {"password": "Hunter3", "card": {"number": "5500"}})
+    with pytest.raises(AssertionError) as there:
+        jobs.refute_enqueued(what, {"password": "Hunter2"})
+    assert "password='[secret]', card={'number': '[secret]'}" in str(missing.value)
+    for shown in (str(missing.value), str(there.value), repr(jobs.assert_enqueued(pay))):
+        assert not any(secret in shown for secret in ("Hunter", "5500", "4111"))
 
 
 def test_a_misspelt_argument_is_an_error_and_no_refutation(jobs: Harness) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from heavylift.calculated import hashed
 from heavylift.event import Event, Kind
 from heavylift.job import AttemptRecord, Envelope, Progress
 from heavylift.options import Backoff
@@ -64,7 +65,11 @@ number without a fraction is written as an integer if it is below 2^53 (`1.0` as
 others with the fewest digits that give the same double. `JSON.stringify` writes the same, if names are sorted by code
 points, for numbers from 1e-5 to 2^53; what is beyond may be written otherwise (`1e-6`, `1e20`).
 
-{examples}"""
+{examples}
+
+Where a handler's function makes the key, of a unique job or for limits, or the group, of an argument that is a secret,
+a hash goes in its place: the first 32 hexadecimal digits of the SHA-256 of the option (`unique`, `key`, `group`) and
+what the function returned, with a byte 0 between them. So `key` is {hashed} where the function says `ada`."""
 
 
 def page() -> str:
@@ -107,6 +112,7 @@ def _parts() -> Iterator[str]:
 
 def _enqueue() -> str:
     said = {"jobs": BATCH_JOBS, "kib": BATCH_BYTES // 1024, "keyed": KEYED_JOBS, "examples": _digests()}
+    said["hashed"] = f"`{hashed('key', 'ada')}`"
     text = _ENQUEUE
     for name, value in said.items():
         text = text.replace(f"{{{name}}}", str(value))

@@ -25,7 +25,7 @@ from heavylift.registry import Registry
 from heavylift.request import Requests
 from heavylift.settings import Settings
 from heavylift.store.connection import Connection
-from heavylift.store.jobs import BATCH_BYTES, Jobs
+from heavylift.store.jobs import BATCH_BYTES, ClaimReply, Jobs
 from heavylift.testing.clock import MovingClock
 from heavylift.testing.running import Steps
 from heavylift.testing.timing import Timed
@@ -213,6 +213,7 @@ class Drain:
             poll=NO_TICK,
         )
         self._next_tick = NO_TICK
+        self._asked: dict[str, ClaimReply] = {}
         self._attempts: list[Attempted] = []
 
     def steps(self, with_delayed: bool | float | timedelta, most: int) -> Steps[Drained]:
@@ -275,7 +276,8 @@ class Drain:
     def _one(self, queue: str) -> Steps[None]:
         """Claim one job, run it, settle it."""
         call = self._jobs.claim(queue, self._worker, next(self._numbers), 1, LEASE_MS, 1000)
-        for job in self._connection.ask(call).jobs:
+        self._asked[queue] = reply = self._connection.ask(call)
+        for job in reply.jobs:
             lane = self._lane(job)
             self._starting.arrived(ServedQueue(queue, lane.name), [job], time.monotonic())
             self._starting.start()
@@ -325,9 +327,12 @@ class Drain:
         return sorted({*self._registry.lanes, *self._connection.ask(self._jobs.queues())})
 
     def _next_due(self, *, with_ticks: bool) -> float | None:
-        """Seconds until something is due that will be claimed then."""
-        counts = [self._connection.ask(self._jobs.counts(queue)) for queue in self._queues()]
-        waits: list[float] = [one.next_due_ms for one in counts if one.next_due_ms and not one.paused]
+        """Seconds until something may be claimed: it is due, a rate lets it start, or the rest of its queue is over."""
+        waits: list[float] = []
+        for queue, reply in self._asked.items():
+            counts = self._connection.ask(self._jobs.counts(queue))
+            if reply.next_due_ms and (counts.waiting or counts.delayed):
+                waits.append(reply.next_due_ms)
         if with_ticks and self._next_tick < NO_TICK:
             waits.append(self._next_tick * 1000)
         return min(waits) / 1000 if waits else None

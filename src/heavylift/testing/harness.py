@@ -19,10 +19,11 @@ from heavylift.settings import Settings
 from heavylift.states import OPEN, State
 from heavylift.store.connection import Connection
 from heavylift.store.jobs import Jobs
+from heavylift.store.reading import read_record
 from heavylift.store.target import Target
 from heavylift.testing.clock import MovingClock
 from heavylift.testing.draining import Drain, Drained
-from heavylift.testing.found import Wanted, listing
+from heavylift.testing.found import Found, Wanted, listing
 from heavylift.testing.running import Ran, await_to_end, run_job, run_job_async, run_to_end
 from heavylift.worker.worker import Worker
 
@@ -134,8 +135,8 @@ class Harness:
         it as timed out then.
 
         Args:
-            with_delayed: let time pass as well, to each next job or retry that is due: without end (True), or for so
-                many seconds or a `timedelta` at most.
+            with_delayed: let time pass as well, to each next job or retry that is due, has its turn by a rate, or whose
+                queue has rested: without end (True), or for so many seconds or a `timedelta` at most.
             strict: raise as soon as all is done if any attempt did not complete.
             most: attempts after which this gives up.
 
@@ -165,12 +166,26 @@ class Harness:
 
     def run_job(self, spec: JobSpec[R], *, attempt: int = 1, checkpoint: Any = None) -> Ran[R]:
         """Run one attempt of a request here and now, without Redis; see `run_job`."""
-        return run_job(spec, self.registry.handlers, attempt=attempt, checkpoint=checkpoint, middleware=self.middleware)
+        return run_job(
+            spec,
+            self.registry.handlers,
+            attempt=attempt,
+            checkpoint=checkpoint,
+            middleware=self.middleware,
+            max_payload=self.settings.max_payload,
+            max_result=self.settings.max_result,
+        )
 
     async def run_job_async(self, spec: JobSpec[R], *, attempt: int = 1, checkpoint: Any = None) -> Ran[R]:
         """As `run_job`, with an async handler awaited on the running loop."""
         return await run_job_async(
-            spec, self.registry.handlers, attempt=attempt, checkpoint=checkpoint, middleware=self.middleware
+            spec,
+            self.registry.handlers,
+            attempt=attempt,
+            checkpoint=checkpoint,
+            middleware=self.middleware,
+            max_payload=self.settings.max_payload,
+            max_result=self.settings.max_result,
         )
 
     def advance(self, by: float | timedelta) -> None:
@@ -198,11 +213,11 @@ class Harness:
 
     def enqueued(self) -> list[JobRecord]:
         """All jobs that have not ended, in the order they were enqueued."""
-        return self._records(OPEN)
+        return [one.record for one in self._found(OPEN)]
 
     def ended(self) -> list[JobRecord]:
         """All jobs that have ended: completed, failed, cancelled; in the order they were enqueued."""
-        return self._records([state for state in State if state.ended])
+        return [one.record for one in self._found([state for state in State if state.ended])]
 
     def assert_enqueued(
         self,
@@ -219,7 +234,7 @@ class Harness:
 
         Args:
             what: a handler, its name, or a request with all its arguments.
-            args: these arguments, among others.
+            args: these arguments, among others; secrets as they are.
             queue: where it waits.
             count: exactly so many do; at least one if not given.
             delay: seconds or `timedelta` it was put off by, to two seconds.
@@ -235,13 +250,13 @@ class Harness:
         """
         __tracebackhide__ = True
         wanted = Wanted.of(what, args, queue, delay, priority, tags)
-        there = self.enqueued()
+        there = self._found(OPEN)
         found = [job for job in there if wanted.fits(job)]
         if len(found) != count if count is not None else not found:
             many = "no" if not found else str(len(found))
             but = "" if count is None else f", not {count},"
-            raise AssertionError(f"{many} job{but} like {wanted} is enqueued; {listing(there)}")
-        return found
+            raise AssertionError(f"{many} job{but} like {wanted.shown(there)} is enqueued; {listing(there)}")
+        return [one.record for one in found]
 
     def refute_enqueued(
         self,
@@ -261,20 +276,22 @@ class Harness:
         """
         __tracebackhide__ = True
         wanted = Wanted.of(what, args, queue, delay, priority, tags)
-        found = [job for job in self.enqueued() if wanted.fits(job)]
+        found = [job for job in self._found(OPEN) if wanted.fits(job)]
         if found:
-            raise AssertionError(f"{len(found)} job(s) like {wanted}: {listing(found)}")
+            raise AssertionError(f"{len(found)} job(s) like {wanted.shown(found)}: {listing(found)}")
 
-    def _records(self, states: Sequence[State]) -> list[JobRecord]:
+    def _found(self, states: Sequence[State]) -> list[Found]:
         ask = self._connection.ask
-        found: dict[str, JobRecord] = {}
+        found: dict[str, Found] = {}
         for queue in ask(self._jobs.queues()):
             name = self._jobs.keys(queue).job("")
             for key in self._names(name):
-                record = ask(self._jobs.job(queue, key.removeprefix(name)))
+                id = key.removeprefix(name)
+                stored = ask(self._jobs.raw(queue, id))
+                record = read_record(id, queue, stored)
                 if record and record.state in states:
-                    found[f"{queue} {record.id}"] = record
-        return sorted(found.values(), key=lambda job: (job.enqueued_at, job.id))
+                    found[f"{queue} {id}"] = Found.of(record, stored.get(b"spec"))
+        return sorted(found.values(), key=lambda one: (one.record.enqueued_at, one.record.id))
 
     def _names(self, prefix: str) -> Iterator[str]:
         """All keys that begin so; some may come twice."""

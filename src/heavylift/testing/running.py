@@ -71,6 +71,8 @@ def run_job(
     attempt: int = 1,
     checkpoint: Any = None,
     middleware: Sequence[Middleware] = (),
+    max_payload: int = LIMIT,
+    max_result: int = LIMIT,
 ) -> Ran[R]:
     """Run one attempt here and now. A failure is an outcome, not an exception. No time limit is kept.
 
@@ -80,12 +82,14 @@ def run_job(
         attempt: which start this is, from 1.
         checkpoint: the state an earlier attempt saved.
         middleware: what the handler is called within; of its hooks only `call` is called.
+        max_payload: largest arguments in bytes; 256 KiB if not given.
+        max_result: the same for what the handler returns.
 
     Raises:
-        PayloadTooLarge: its arguments are above 256 KiB.
+        PayloadTooLarge: its arguments are above `max_payload`.
         RuntimeError: an event loop runs in this thread; await `run_job_async` there.
     """
-    return run_to_end(_run(spec, handlers, attempt, checkpoint, middleware))
+    return run_to_end(_run(spec, handlers, attempt, checkpoint, middleware, max_payload, max_result))
 
 
 async def run_job_async(
@@ -95,9 +99,11 @@ async def run_job_async(
     attempt: int = 1,
     checkpoint: Any = None,
     middleware: Sequence[Middleware] = (),
+    max_payload: int = LIMIT,
+    max_result: int = LIMIT,
 ) -> Ran[R]:
     """As `run_job`, with an async handler awaited on the running loop."""
-    return await await_to_end(_run(spec, handlers, attempt, checkpoint, middleware))
+    return await await_to_end(_run(spec, handlers, attempt, checkpoint, middleware, max_payload, max_result))
 
 
 # --- steps: what is to be awaited is given out, so that it can be awaited in either kind of test ----------------
@@ -183,8 +189,10 @@ def _run(
     attempt: int,
     checkpoint: Any,
     middleware: Sequence[Middleware],
+    max_payload: int,
+    max_result: int,
 ) -> Steps[Ran[R]]:
-    sealed = seal(spec, spec.options, limit=LIMIT)
+    sealed = seal(spec, spec.options, limit=max_payload)
     state = None if checkpoint is None else msgspec.json.encode(checkpoint)
     start = Start("job", spec.queue, "token", sealed, Counters(starts=attempt), checkpoint=state)
     prepared = prepare(start, Registry(handlers))
@@ -192,6 +200,6 @@ def _run(
         return Ran(prepared, returns=spec.returns)
     heard = _Heard()
     made = Run(prepared, heard, never)
-    outcome = yield from attempt_steps(made, LIMIT, overriding(middleware, "call"))
+    outcome = yield from attempt_steps(made, max_result, overriding(middleware, "call"))
     saved = None if heard.checkpoint is None else msgspec.json.decode(heard.checkpoint)
     return Ran(outcome, tuple(heard.progress), saved, made.lines(), spec.returns)
