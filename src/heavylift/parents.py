@@ -12,16 +12,18 @@ from heavylift.errors import HeavyliftError
 from heavylift.job import State
 
 MOST_BYTES = 16 << 20
-"""Results told at once; what is above stays away, and asking for it says so."""
+"""Results told of all parents together; what is above stays with them, and asking for it says how to read it."""
 
 
 class ParentSaid(msgspec.Struct, frozen=True):
-    """One parent, as it travels to the handler: `result` is JSON, None if there is none to be had."""
+    """One parent, as it travels to the handler: `result` is JSON, None if there is none to be had, or if it was
+    `left_out` as there was no room for it."""
 
     queue: str
     id: str
     state: State | None
     result: bytes | None
+    left_out: bool = False
 
 
 class ParentsAsked(Question[list[ParentSaid]], frozen=True):
@@ -38,13 +40,16 @@ class Parent:
         state: how it ended: `completed`, `failed` or `cancelled`; None if it was removed before it could say so.
     """
 
-    __slots__ = ("_result", "id", "queue", "state")
+    __slots__ = ("_left_out", "_result", "id", "queue", "state")
 
-    def __init__(self, queue: str, id: str, state: State | None, result: bytes | None = b"null") -> None:
+    def __init__(
+        self, queue: str, id: str, state: State | None, result: bytes | None = b"null", left_out: bool = False
+    ) -> None:
         self.queue = queue
         self.id = id
         self.state = state
         self._result = result
+        self._left_out = left_out
 
     @property
     def completed(self) -> bool:
@@ -56,10 +61,16 @@ class Parent:
         """What its handler returned, as plain JSON values; None if it has not completed.
 
         Raises:
-            HeavyliftError: the result was too large to be handed on, and is not kept with the parent any more.
+            HeavyliftError: the result was too large to be handed on, and is not kept with the parent any more; or
+                the results of all parents make up more than 16 MiB, and this one had no room among those handed on.
         """
         if not self.completed:
             return None
+        if self._left_out:
+            raise HeavyliftError(
+                f"the result of job {self.id} in queue {self.queue} was left out: those of all parents make up more "
+                f"than {MOST_BYTES >> 20} MiB; read it with client.job({self.id!r}, {self.queue!r}).result(timeout=0)"
+            )
         if self._result is None:
             raise HeavyliftError(f"the result of job {self.id} in queue {self.queue} is not to be had any more")
         return msgspec.json.decode(self._result)
@@ -104,4 +115,4 @@ class Parents(Sequence[Parent]):
 
 
 def _read(said: list[ParentSaid]) -> list[Parent]:
-    return [Parent(one.queue, one.id, one.state, one.result) for one in said]
+    return [Parent(one.queue, one.id, one.state, one.result, one.left_out) for one in said]

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import defaultdict
 
-from heavylift import Client, Context, Reject, Retry, handler
+from heavylift import Client, Context, HeavyliftError, Reject, Retry, handler
 from heavylift.files import source
 
 gates: dict[str, threading.Event] = defaultdict(threading.Event)
@@ -161,6 +161,21 @@ def say_much(size: int) -> str:
 @handler(queue="light")
 def count_said(ctx: Context) -> list[int]:
     return [len(one.result) for one in ctx.parents]
+
+
+@handler(queue="light")
+def read_all(ctx: Context, url: str) -> list[int]:
+    """How long each parent's result is, in its turn; how often it had to be read from the parent, at last."""
+    found, left_out = [], 0
+    with Client(url) as client:
+        for one in ctx.parents:
+            try:
+                found.append(len(one.result))
+            except HeavyliftError as wrong:
+                assert f"read it with client.job({one.id!r}, {one.queue!r}).result(timeout=0)" in str(wrong)
+                found.append(len(client.job(one.id, one.queue).result(timeout=0)))
+                left_out += 1
+    return [*found, left_out]
 
 
 def asks_for_rest(ctx: Context, seconds: float) -> str:

@@ -36,6 +36,17 @@ def test_results_too_large_to_be_handed_on_are_read_from_the_parents(client: Cli
     assert result == [200_000] * 8
 
 
+def test_results_above_the_most_that_is_told_are_left_out_and_said_to_be_with_the_parents(
+    client: Client, start_worker: StartWorker, any_server: Server
+) -> None:
+    start_worker(queues=BOTH)
+    count, size = 70, 250_000
+    most_told = (16 << 20) // (size + 2)
+    parents = group(handlers.say_much.job(size) for _ in range(count))
+    flow = client.enqueue_flow(chain(parents, handlers.read_all.job(any_server.url)))
+    assert flow.result(timeout=60) == [*[size] * count, count - most_told]
+
+
 def test_who_is_told_of_a_failure_sees_which_it_was(client: Client, start_worker: StartWorker) -> None:
     start_worker(queues=BOTH)
     flow = client.enqueue_flow(

@@ -25,13 +25,20 @@ def parents(jobs: Jobs, asker: Asker, _: ParentsAsked) -> Plan:
     results = {end.parent: end.result for end in ordered}
     room = MOST_BYTES - sum(len(result) for result in results.values() if result)
     missing = [end.parent for end in ordered if end.state is State.COMPLETED and end.result is None]
+    left_out = set(missing)
     for start in range(0, len(missing), AT_ONCE):
         some = missing[start : start + AT_ONCE]
         if room <= 0:
             break
         replies = yield [jobs.result(parent.queue, parent.id) for parent in some]
         for parent, result in zip(some, replies, strict=True):
-            if result is not None and len(result) <= room:
+            if result is None:
+                left_out.remove(parent)
+            elif len(result) <= room:
+                left_out.remove(parent)
                 results[parent] = result
                 room -= len(result)
-    return [ParentSaid(end.parent.queue, end.parent.id, end.state, results[end.parent]) for end in ordered]
+    return [
+        ParentSaid(end.parent.queue, end.parent.id, end.state, results[end.parent], end.parent in left_out)
+        for end in ordered
+    ]
