@@ -49,7 +49,7 @@ class EnqueueOptions(TypedDict, total=False):
         keep_failed: the same for a dead letter; as long as `keep` says, if not given.
         tags: words to find it by.
         secret: names of arguments, like `("password", "card.number")`, that are left out of logs and records.
-        correlation_id: written into each log line and event of the job.
+        correlation_id: written into each log line of the job, and kept in its record; its events do not carry it.
         after: jobs it waits for, from `enqueue` or by their ids; they must be there.
         on_parent_failure: what becomes of it when one of those does not complete: it fails too (`fail`, the default),
             it runs all the same once all have ended (`run`), it is cancelled (`cancel`), or it runs because of that

@@ -128,7 +128,8 @@ def _every(
         ),
     ] = None,
     correlation_id: Annotated[
-        str | None, typer.Option(metavar="ID", help="Goes along into logs and events.", rich_help_panel=PANEL)
+        str | None,
+        typer.Option(metavar="ID", help="Goes along into the job's record and log lines.", rich_help_panel=PANEL),
     ] = None,
 ) -> None:
     """Only its signature counts."""
