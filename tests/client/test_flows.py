@@ -173,6 +173,26 @@ def test_a_batch_tells_the_one_or_the_other(client: Any, hand: Hand, fails: bool
         assert flow.result(timeout=10) == "told"
 
 
+def test_a_batch_that_had_none_to_tell_has_the_results_of_its_jobs(client: Any, hand: Hand) -> None:
+    jobs = [job("a"), chain(job("b"), job("c")), *(job(f"d{n}") for n in range(300))]
+    flow = client.enqueue_flow(batch(jobs, on_failure=job("bad", "bad")))
+    while claimed := hand.claim_some("default", 100):
+        for one in claimed:
+            hand.complete(one, one.id)
+    first, _, *others, last = flow.jobs
+    assert flow.result(timeout=10) == [one.id for one in (first, *others)]
+    assert client.flow(flow.id).result(timeout=0) == flow.result(timeout=0)
+    assert last.state() is State.CANCELLED
+
+
+def test_a_batch_after_a_batch_has_the_results_of_the_second(client: Any, hand: Hand) -> None:
+    first = batch([job("a"), job("b")], on_complete=job("c"), on_failure=job("bad", "bad"))
+    flow = client.enqueue_flow(chain(first, batch([job("d")], on_failure=job("bad", "bad"))))
+    for n in range(4):
+        hand.complete(hand.claim(), n)
+    assert flow.result(timeout=10) == 3
+
+
 def test_a_job_of_no_flow_and_a_flow_of_no_job_are_told_apart(client: Any) -> None:
     client.enqueue(job("a"))
     with pytest.raises(JobNotFound):

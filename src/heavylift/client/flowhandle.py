@@ -73,6 +73,8 @@ class Flow(FlowHandle):
     def result(self, timeout: float | None = None) -> Any:
         """Wait for the end; what the job returned that nothing waits for, or a list if there are several.
 
+        Where only an `on_failure` waits, which had nothing to do, that goes for the jobs before it.
+
         Raises:
             JobFailed, JobCancelled: the first job that did not complete, whatever became of others because of it.
             ResultTimeout: the flow had not ended after `timeout` seconds.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,8 +14,9 @@ from heavylift.client.plan import Plan, ask, ask_in_parts
 from heavylift.client.watching import listen_until
 from heavylift.errors import JobNotFound, ResultTimeout
 from heavylift.job import new_id
+from heavylift.options import JobRef
 from heavylift.states import State, may
-from heavylift.store.flowing import MOST_LISTED, RELIVED, FlowJob
+from heavylift.store.flowing import MOST_LISTED, RELIVED, FlowJob, ParentEnd
 from heavylift.store.glance import ending
 from heavylift.store.handover import hand_over
 from heavylift.store.letters import REPLAYS_AT_ONCE
@@ -123,16 +124,42 @@ class Flows:
     def result(self, id: str, timeout: float | None) -> Plan[Any]:
         """What the last job of a flow returned; a list of it where nothing waits for several.
 
+        Where that is an `on_failure` alone, which had nothing to do: what the jobs before it returned.
+
         Raises:
             JobFailed, JobCancelled: the first job that did not complete by itself. ResultTimeout: as `wait`.
         """
         jobs = yield from self._all_ended(id, timeout)
         culprits = [job for job in jobs if job.state is not State.COMPLETED and job.reason not in BY_PARENTS]
         wanted = culprits[:1] or [job for job in jobs if job.last and job.reason not in BY_PARENTS]
+        if not wanted:
+            wanted = yield from self._before_the_last(jobs)
         results: list[Any] = []
         for job in wanted:
             results += [(yield from self._operations.result(job.queue, job.id, Any, 0))]
         return results[0] if len(results) == 1 else results
+
+    def _before_the_last(self, jobs: Sequence[FlowJob]) -> Plan[list[FlowJob]]:
+        """The jobs that none waits for but the last, in the order in which those name them."""
+        parents = yield from self._parents(jobs)
+        by_place = {(job.queue, job.id): job for job in jobs}
+        waited_for = {parent for job in jobs if not job.last for parent in parents[job]}
+        before = dict.fromkeys(parent for job in jobs if job.last for parent in parents[job])
+        kept = (by_place.get((parent.queue, parent.id)) for parent in before if parent not in waited_for)
+        return [job for job in kept if job is not None]
+
+    def _parents(self, jobs: Sequence[FlowJob]) -> Plan[dict[FlowJob, list[JobRef]]]:
+        """The parents of each job, in its order."""
+        ends: dict[FlowJob, dict[JobRef, ParentEnd]] = {job: {} for job in jobs}
+        todo = dict.fromkeys(jobs, 0)
+        while todo:
+            calls = [self._jobs.parents(job.queue, job.id, cursor) for job, cursor in todo.items()]
+            replies = yield from ask_in_parts(calls, self._patience, AT_ONCE)
+            for job, (cursor, found) in zip(list(todo), replies, strict=True):
+                ends[job].update((end.parent, end) for end in found)
+                todo[job] = cursor
+            todo = {job: cursor for job, cursor in todo.items() if cursor}
+        return {job: sorted(found, key=lambda parent: found[parent].place) for job, found in ends.items()}
 
     def _ended(self, job: FlowJob, end: float | None) -> Plan[bool | None]:
         patience = OUTAGE if end is None else max(0.0, end - time.monotonic())

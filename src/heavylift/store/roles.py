@@ -49,7 +49,14 @@ ROLES = {
     "producer": Role(
         "enqueues, waits for results, watches its jobs",
         ("enqueue", "flow", "link", "stage"),
-        {"SADD": ("queues",), "SMEMBERS": ("queues",), "HMGET": ("job",), "HGETALL": ("job",), "ZRANGE": ("pending",)},
+        {
+            "SADD": ("queues",),
+            "SMEMBERS": ("queues",),
+            "HMGET": ("job",),
+            "HGETALL": ("job",),
+            "HSCAN": ("parents",),
+            "ZRANGE": ("pending",),
+        },
     ),
     "worker": Role(
         "claims, runs and settles; fires schedules",
@@ -92,7 +99,7 @@ ROLES = {
             *("handover", "link", "deliver", "tend"),  # of flows that it cancels, or gives another life
             *("schedule", "schedule_pause", "unschedule"),
         ),
-        {**_READS, "HSET": ("meta",), "SADD": ("queues",)},
+        {**_READS, "HSET": ("meta",), "HSCAN": ("parents",), "SADD": ("queues",)},
     ),
 }
 
