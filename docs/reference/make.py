@@ -60,7 +60,7 @@ def public_names() -> dict[str, list[str]]:
         "heavylift.middleware": ["Attempt", "Enqueuing"],
         "heavylift.once": ["Once"],
         "heavylift.opentelemetry": ["OpenTelemetry"],
-        "heavylift.options": ["Durable", "JobOptions", "JobRef", "OnLostContact", "OnParentFailure"],
+        "heavylift.options": ["Durable", "JobRef", "OnLostContact", "OnParentFailure"],
         "heavylift.outcome": ["Outcome"],
         "heavylift.retention": ["AsSet"],
         "heavylift.schedule": ["CatchUp", "Times"],

@@ -31,6 +31,7 @@ _HOMES = {
     "Job": "client",
     "JobCancelled": "errors",
     "JobFailed": "errors",
+    "JobOptions": "options",
     "JobSpec": "job",
     "Middleware": "middleware",
     "Limit": "limits",

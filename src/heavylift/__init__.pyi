@@ -33,6 +33,7 @@ from heavylift.limits import QueueLimits as QueueLimits
 from heavylift.limits import Rate as Rate
 from heavylift.middleware import Middleware as Middleware
 from heavylift.options import Backoff as Backoff
+from heavylift.options import JobOptions as JobOptions
 from heavylift.redaction import Secret as Secret
 from heavylift.retention import Retention as Retention
 from heavylift.schedule import Schedule as Schedule

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from random import getrandbits
 from typing import Any, Generic, TypeVar
@@ -65,6 +65,13 @@ class JobSpec(Generic[R_co]):
         for name, value in (("handler", self.handler), ("queue", self.queue)):
             if not isinstance(value, str) or not NAME.fullmatch(value):
                 raise InvalidArgument(name, value, "use 1 to 100 letters, digits and _ . -")
+
+    def with_options(self, options: JobOptions) -> JobSpec[R_co]:
+        """The same request with these options over its own: a step of a flow that is to wait, or to go elsewhere.
+
+        `resize.job("a.jpg").with_options(JobOptions(priority=-5, delay=60))`. They are checked when it is enqueued.
+        """
+        return replace(self, options=self.options.merged(options))
 
     def __repr__(self) -> str:
         args = redacted(self.args, self.options.secret)

@@ -11,7 +11,7 @@ from heavylift.client.plan import Ask, Running
 from heavylift.client.which import Which
 from heavylift.errors import InvalidArgument, JobNotFound
 from heavylift.job import State
-from heavylift.options import JobOptions
+from heavylift.options import JobOptions, OnParentFailure
 from heavylift.store.exchange import Exchange
 from heavylift.store.letters import REPLAYS_AT_ONCE
 from tests.client.conftest import settings
@@ -191,6 +191,43 @@ def test_a_batch_after_a_batch_has_the_results_of_the_second(client: Any, hand: 
     for n in range(4):
         hand.complete(hand.claim(), n)
     assert flow.result(timeout=10) == 3
+
+
+POLICIES = [
+    ("cancel", False, State.WAITING),
+    ("cancel", True, State.CANCELLED),
+    ("require", False, State.CANCELLED),
+    ("require", True, State.WAITING),
+    ("run", True, State.WAITING),
+    ("fail", True, State.FAILED),
+]
+
+
+@pytest.mark.parametrize(("policy", "fails", "becomes"), POLICIES)
+@pytest.mark.parametrize("way", ["enqueue", "flow"])
+def test_what_becomes_of_a_job_by_the_end_of_its_parent_is_said_with_it(
+    client: Any, hand: Hand, way: str, policy: OnParentFailure, fails: bool, becomes: State
+) -> None:
+    """`cancel` and `require` are each other's opposite."""
+    if way == "enqueue":
+        child = client.enqueue(job("b", "other"), after=[client.enqueue(job("a"))], on_parent_failure=policy)
+    else:
+        step = job("b", "other").with_options(JobOptions(on_parent_failure=policy))
+        child = client.enqueue_flow(chain(job("a"), step)).jobs[1]
+    assert child.state() is State.BLOCKED
+    parent = hand.claim()
+    hand.fail(parent) if fails else hand.complete(parent)
+    assert child.state() is becomes
+
+
+def test_a_step_of_a_flow_has_options_of_its_own(client: Any) -> None:
+    first = job("a", tags=("kept",), retries=7).with_options(JobOptions(priority=-5, retries=1))
+    second = job("b").with_options(JobOptions(queue="other", delay=60))
+    flow = client.enqueue_flow(chain(group([first, second]), job("c")), timeout=9)
+    one, two, three = (found.record() for found in flow.jobs)
+    assert (one.priority, one.options.tags, one.options.retries, one.options.timeout) == (-5, ("kept",), 1, 9)
+    assert (two.queue, two.state, two.options.timeout) == ("other", State.DELAYED, 9)
+    assert (three.priority, three.state, three.options.tags) == (0, State.BLOCKED, ())
 
 
 def test_a_job_of_no_flow_and_a_flow_of_no_job_are_told_apart(client: Any) -> None:
