@@ -13,10 +13,7 @@ same microsecond.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
 import random
-import signal
 import sys
 import tempfile
 import time
@@ -27,12 +24,12 @@ from pathlib import Path
 from heavylift import Client
 from tests.faults import oracle
 from tests.faults.audit import Audit
-from tests.faults.harness import WorkerProcess
 from tests.faults.ledger import Ledger
-from tests.faults.producer import KEEP, Producer
+from tests.faults.producer import Producer
 from tests.faults.proxy import Proxy
 from tests.faults.records import Long, today, write
 from tests.faults.release import LAST_RELEASE, last_release
+from tests.faults.stage import Stage
 from tests.servers import Server, any_binary
 from tests.waiting import wait_until
 
@@ -45,100 +42,7 @@ CALM = 4.0
 KEPT = ("heavylift:once:*", "heavylift:{*}:flow:*", "heavylift:{*}:parents:*")
 """Keys that are there on purpose when all jobs have ended: what `ctx.once` knows, and flows, which are kept as jobs."""
 
-WORKERS = 3
-
 BACK_WITHIN = 5.0
-
-
-class Stage:
-    """The servers and workers, and what may be done to them."""
-
-    def __init__(self, server: Server, proxy: Proxy, folder: Path, dice: random.Random, old: Path | None) -> None:
-        self.server, self.proxy, self.folder, self.dice, self.old = server, proxy, folder, dice, old
-        self.started: Counter[str] = Counter()
-        self.workers = [self._worker(place) for place in range(WORKERS)]
-
-    def faults(self) -> dict[str, Callable[[], None]]:
-        """Every fault by the name it is told under. Each is over when it returns."""
-        return {
-            "kill -9 a worker": self._kill_worker,
-            "SIGTERM a worker": self._term_worker,
-            "freeze a worker past its locks": lambda: self._freeze_worker(3.5),
-            "kill -9 a slot": self._kill_slot,
-            "restart Redis": self.server.restart,
-            "kill -9 Redis": self._kill_redis,
-            "freeze Redis for less than a lock": lambda: self._freeze_redis(0.6),
-            "freeze Redis for longer than a lock": lambda: self._freeze_redis(3.0),
-            "kill every connection": self._kill_connections,
-            "flush the scripts": lambda: self.server.command("SCRIPT", "FLUSH"),
-            "pause writes": lambda: self._pause_writes(1.0),
-            "cut one worker's connections": self.proxy.cut,
-            "swallow one worker's traffic": lambda: self._ill_network(self.proxy.black_hole, 2.0),
-            "slow one worker's network": lambda: self._ill_network(lambda: self.proxy.delay(0.05, 0.03), 2.0),
-        }
-
-    def close(self) -> None:
-        """End the workers."""
-        for worker in self.workers:
-            worker.end()
-
-    def _worker(self, place: int) -> WorkerProcess:
-        """The first is behind the proxy, the last begins as one of the last release; later ones are of either."""
-        url = self.server.url if place else self.proxy.url
-        first = self.started.total() < WORKERS
-        old = self.old is not None and (place == WORKERS - 1 if first else self.dice.random() < 0.5)
-        self.started["worker of the last release" if old else "worker of the working tree"] += 1
-        keep = {"keep_completed": KEEP, "keep_failed": KEEP}
-        source = self.old if old else None
-        return WorkerProcess(url, self.folder, source=source, slots=1, command_timeout=1, deadline=2, **keep)
-
-    def _replace(self, worker: WorkerProcess) -> None:
-        worker.end()
-        place = self.workers.index(worker)
-        self.workers[place] = self._worker(place)
-
-    def _kill_worker(self) -> None:
-        worker = self.dice.choice(self.workers)
-        worker.kill9()
-        self._replace(worker)
-
-    def _term_worker(self) -> None:
-        self._replace(self.dice.choice(self.workers))
-
-    def _freeze_worker(self, seconds: float) -> None:
-        worker = self.dice.choice(self.workers)
-        worker.signal(signal.SIGSTOP)
-        time.sleep(seconds)
-        worker.signal(signal.SIGCONT)
-
-    def _kill_slot(self) -> None:
-        family = self.dice.choice(self.workers).family()
-        if family:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.dice.choice(family).pid, signal.SIGKILL)
-
-    def _kill_redis(self) -> None:
-        self.server.kill9()
-        self.server.start()
-
-    def _freeze_redis(self, seconds: float) -> None:
-        self.server.pause()
-        time.sleep(seconds)
-        self.server.resume()
-
-    def _pause_writes(self, seconds: float) -> None:
-        self.server.command("CLIENT", "PAUSE", int(seconds * 1000), "WRITE")
-        time.sleep(seconds)
-
-    def _kill_connections(self) -> None:
-        with self.server.client() as redis:
-            for kind in ("normal", "pubsub"):
-                redis.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
-
-    def _ill_network(self, begin: Callable[[], None], seconds: float) -> None:
-        begin()
-        time.sleep(seconds)
-        self.proxy.pass_on()
 
 
 def play(minutes: float, seed: int, folder: Path, server: Server, say: Callable[[str], None]) -> Long:
@@ -170,7 +74,9 @@ def play(minutes: float, seed: int, folder: Path, server: Server, say: Callable[
             came = _judge(server, ledger, producer, audit, baseline, cleared)
         finally:
             audit.stopping.set()
+            wrong = stage.ended()
             stage.close()
+    came.wrong += wrong
     came.seconds, came.injected = time.monotonic() - began, dict(injected + stage.started)
     came.figures |= {"seed": seed, "enqueues refused": producer.refused, "calm rate, jobs/s": baseline}
     return came
@@ -187,13 +93,13 @@ def _calm_rate(ledger: Ledger) -> float:
 def _torment(
     stage: Stage, dice: random.Random, until: float, injected: Counter[str], say: Callable[[str], None]
 ) -> int:
-    """One fault after the other, each kind once before any comes again; when the last was over (monotonic ns)."""
-    began = time.monotonic()
-    for what in _shuffled(dice, list(stage.faults())):
-        if time.monotonic() >= until:
+    """One fault after the other, each kind once before any comes again, and all once; when the last was over (ns)."""
+    began, faults = time.monotonic(), stage.faults()
+    for turn, what in enumerate(_shuffled(dice, list(faults))):
+        if time.monotonic() >= until and turn >= len(faults):
             break
         say(f"{time.monotonic() - began:6.1f} s  {what}")
-        stage.faults()[what]()
+        faults[what]()
         injected[what] += 1
         time.sleep(dice.uniform(0.2, 1.0))
     return time.monotonic_ns()

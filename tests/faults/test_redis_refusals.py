@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-import redis as redis_py
 
 from heavylift import Client
 from heavylift.errors import PermissionMissing, ServerFull, StoreError, Unavailable
+from tests.faults import refusals
 from tests.faults.harness import BOTH_KINDS, LOCK, WorkerProcess
 from tests.faults.rows import Row
-from tests.servers import Server, free_port
+from tests.servers import Server
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.fault
@@ -33,16 +33,14 @@ def test_a_full_redis_refuses_new_jobs_and_drains_those_it_has(
         client.pause("light")
         row.put(client, 300)
         row.inject("maxmemory below what is used, noeviction")
-        with any_server.client() as redis:
-            any_server.config("maxmemory", str(int(redis.info("memory")["used_memory"] // 2)))
-        with pytest.raises(ServerFull, match="maxmemory"):
-            row.put(client, 1)
-        client.resume("light")
-        wait_until("all are done but the held one", lambda: _active(any_server) == 1 and not _waiting(any_server), 20)
-        time.sleep(LOCK)  # the fault itself: longer than the held job's lock
-        row.release()
-        assert held.result(10) == "told"
-        any_server.config("maxmemory", "0")
+        with refusals.full(any_server):
+            with pytest.raises(ServerFull, match="maxmemory"):
+                row.put(client, 1)
+            client.resume("light")
+            wait_until("all are done but the held", lambda: _active(any_server) == 1 and not _waiting(any_server), 20)
+            time.sleep(LOCK)  # the fault itself: longer than the held job's lock
+            row.release()
+            assert held.result(10) == "told"
         row.clear()
     row.put(client, 5)
     row.await_running()
@@ -82,11 +80,10 @@ def test_a_server_made_read_only_is_waited_for(
     with row.steady(client):
         with impatient(any_server.url) as hasty:
             row.inject("REPLICAOF on the live server for 1 s")
-            any_server.command("REPLICAOF", "127.0.0.1", free_port())
-            with pytest.raises(Unavailable, match="READONLY"):
-                row.put(hasty, 1)
-            time.sleep(1.0)
-            any_server.command("REPLICAOF", "NO", "ONE")
+            with refusals.read_only(any_server):
+                with pytest.raises(Unavailable, match="READONLY"):
+                    row.put(hasty, 1)
+                time.sleep(1.0)
             row.clear()
     row.put(client, 20)
     row.await_running()
@@ -135,38 +132,17 @@ def test_a_redis_that_cannot_save_is_named_and_waited_for(
     held = row.hold(client)
     with row.steady(client):
         row.inject(f"MISCONF for {LOCK + 1:g} s: the dump cannot be written")
-        blocker = any_server.folder / "dump.rdb"
-        with any_server.client() as redis:
-            redis.config_set("save", "3600 1")
-            blocker.mkdir()
-            (blocker / "in the way").touch()
-            _save(redis, "err")
+        with refusals.unable_to_save(any_server):
             with pytest.raises(StoreError, match="cannot save to disk"):
                 row.put(client, 1)
             time.sleep(LOCK + 1)
-            (blocker / "in the way").unlink()
-            blocker.rmdir()
-            _save(redis, "ok")
-            row.clear()
-            redis.config_set("save", "")
+        row.clear()
     row.release()
     row.put(client, 20)
     row.await_running()
     assert worker.process.poll() is None
     row.judge(any_server)
     assert row.starts(held) <= 2
-    blocker.unlink(missing_ok=True)
-
-
-def _save(redis: redis_py.Redis, status: str) -> None:
-    with contextlib.suppress(redis_py.ResponseError):  # one is under way
-        redis.bgsave()
-    wait_until(f"saved: {status}", lambda: _saved(redis, status), timeout=10)
-
-
-def _saved(redis: redis_py.Redis, status: str) -> bool:
-    info = redis.info("persistence")
-    return not info["rdb_bgsave_in_progress"] and info["rdb_last_bgsave_status"] == status
 
 
 @pytest.mark.row(44)
@@ -179,34 +155,15 @@ def test_an_endless_foreign_script_is_waited_for(
     row.put(client, 20)
     with row.steady(client):
         row.inject("BUSY: a foreign script that runs for 1.2 s")
-        any_server.config("busy-reply-threshold", "100")
-        endless = threading.Thread(target=_run_endless_script, args=(any_server,))
-        endless.start()
-        wait_until("the server is busy", lambda: _busy(any_server))
-        with impatient(any_server.url) as hasty, pytest.raises(Unavailable):
-            row.put(hasty, 1)
-        time.sleep(1.0)
-        any_server.command("SCRIPT", "KILL")
-        endless.join()
+        with refusals.busy(any_server):
+            with impatient(any_server.url) as hasty, pytest.raises(Unavailable):
+                row.put(hasty, 1)
+            time.sleep(1.0)
         row.clear()
     row.put(client, 20)
     row.await_running()
-    any_server.config("busy-reply-threshold", "5000")
     row.judge(any_server)
     assert row.starts(held) == 1
-
-
-def _run_endless_script(server: Server) -> None:
-    with contextlib.suppress(redis_py.RedisError), server.client(socket_timeout=30) as redis:
-        redis.eval("while true do end", 0)
-
-
-def _busy(server: Server) -> bool:
-    try:
-        server.command("PING")
-    except redis_py.RedisError:
-        return True
-    return False
 
 
 @pytest.mark.row(50)
@@ -221,10 +178,9 @@ def test_too_many_clients_is_said_and_waited_for(
             redis.config_set("maxclients", len(redis.client_list()))
             with impatient(any_server.url) as hasty, pytest.raises(Unavailable, match="max number of clients"):
                 row.put(hasty, 1)
-            redis.config_set("maxclients", 2)
-            redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-            time.sleep(1.0)
             redis.config_set("maxclients", 1000)
+        with refusals.crowded(any_server):
+            time.sleep(1.0)
         row.clear()
     row.put(client, 20)
     row.await_running()
