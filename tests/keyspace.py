@@ -83,15 +83,19 @@ def keys_after_drain(client: redis.Redis, allowed: Iterable[str] = ()) -> list[s
     for key, kind, wrong in _looked_at(client, list(allowed)):
         if wrong:
             found.append(wrong)
-        elif kind == "job":
-            state = client.hget(key, "state")
-            if state not in ENDED:
-                found.append(f"{key}: state {state!r}")
-        elif kind == "unique" and client.pttl(key) > 0:
-            continue  # a window, or a debounced job's for a minute
-        elif kind not in STAYS:
-            found.append(f"{key}: still there after the drain")
+        elif (left := _left(client, key, kind)) and client.exists(key):  # or it has gone since it was listed
+            found.append(left)
     return found
+
+
+def _left(client: redis.Redis, key: str, kind: str) -> str:
+    """Why a key should be gone by now; empty if it may stay."""
+    if kind == "job":
+        state = client.hget(key, "state")
+        return "" if state in ENDED else f"{key}: state {state!r}"
+    if kind in STAYS or (kind == "unique" and client.pttl(key) > 0):  # a window, or a debounced job's for a minute
+        return ""
+    return f"{key}: still there after the drain"
 
 
 def _looked_at(client: redis.Redis, allowed: list[str]) -> Iterator[tuple[str, str, str]]:

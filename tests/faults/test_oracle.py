@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import redis as redis_py
 
 from heavylift import Context
 from heavylift.context import JobInfo
@@ -107,6 +110,22 @@ def test_what_is_left_in_redis_is_named(any_server: Server) -> None:
         redis.flushall()
     for said in ("locks: still there", "job:a: state b'active'", "call:w1: without an expiry"):
         assert said in found
+
+
+def test_a_job_that_goes_while_keys_are_looked_at_is_not_left(any_server: Server) -> None:
+    """As one does whose time is over between the list of keys and the look at it."""
+
+    class Late(redis_py.Redis):
+        def scan_iter(self, *args: Any, **options: Any) -> Iterator[Any]:
+            yield from list(super().scan_iter(*args, **options))
+            self.delete("heavylift:{q}:job:a", "heavylift:{q}:locks")
+
+    with any_server.client() as redis, Late(connection_pool=redis.connection_pool) as late:
+        redis.hset("heavylift:{q}:job:a", "state", "completed")
+        redis.zadd("heavylift:{q}:locks", {"a": 1})
+        redis.hset("heavylift:{q}:job:b", "colour", "red")
+        assert oracle.no_residue(late) == ["heavylift:{q}:job:b: state None"]
+        redis.flushall()
 
 
 def test_jobs_are_read_as_redis_has_them(any_server: Server) -> None:
