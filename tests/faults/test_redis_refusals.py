@@ -11,7 +11,7 @@ import pytest
 
 from heavylift import Client
 from heavylift.errors import PermissionMissing, ServerFull, StoreError, Unavailable
-from tests.faults import refusals
+from tests.faults import jobs, refusals
 from tests.faults.harness import BOTH_KINDS, LOCK, WorkerProcess
 from tests.faults.rows import Row
 from tests.servers import Server
@@ -127,22 +127,27 @@ def test_scripts_flushed_again_and_again_are_loaded_again(
 def test_a_redis_that_cannot_save_is_named_and_waited_for(
     any_server: Server, start_worker: StartWorker, client: Client, row: Row
 ) -> None:
-    """Longer than the lock: what runs is stopped in time, and nobody takes it over behind its back."""
-    worker = start_worker()
-    held = row.hold(client)
+    """Longer than the lock: what runs is stopped in time, or goes on alone if it may, and nobody takes it over."""
+    workers = [start_worker(), start_worker()]
+    alone, stopped = row.hold(client, jobs.until_told_alone), row.hold(client)
     with row.steady(client):
-        row.inject(f"MISCONF for {LOCK + 1:g} s: the dump cannot be written")
+        row.inject(f"MISCONF for {LOCK + 1:g} s: the dump cannot be written, with two workers")
         with refusals.unable_to_save(any_server):
             with pytest.raises(StoreError, match="cannot save to disk"):
                 row.put(client, 1)
             time.sleep(LOCK + 1)
         row.clear()
-    row.release()
     row.put(client, 20)
     row.await_running()
-    assert worker.process.poll() is None
+    wait_until("what was stopped runs again", lambda: row.starts(stopped) >= 2, timeout=10)
+    time.sleep(LOCK)  # long enough for a janitor that takes what it should not
+    assert [worker.process.poll() for worker in workers] == [None, None]
     row.judge(any_server)
-    assert row.starts(held) <= 2
+    assert (row.starts(alone), row.starts(stopped)) == (1, 2)
+    assert [attempt.cause for attempt in stopped.record().attempts] == ["lost_contact", "completed"]
+    counters = stopped.record().counters
+    assert (counters.crashes, counters.attempts, counters.interruptions) == (0, 0, 1)
+    assert [said["recovered"] for said in client.workers()] == [0, 0]
 
 
 @pytest.mark.row(44)

@@ -12,6 +12,7 @@ from tests.faults import jobs
 from tests.faults.harness import BOTH_KINDS, LOCK, WorkerProcess
 from tests.faults.rows import Row
 from tests.servers import Server
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.fault
 
@@ -79,10 +80,12 @@ def test_nothing_that_still_runs_is_taken_over_when_redis_was_away_for_longer_th
 def test_while_writes_are_paused_reading_goes_on_and_nothing_is_taken_over(
     any_server: Server, start_worker: StartWorker, client: Client, row: Row
 ) -> None:
+    """Two workers, of which each could take the other's job. Who may go on alone does; the other is stopped in time."""
     start_worker(command_timeout=1)
-    held = row.hold(client, jobs.until_told_alone)
+    start_worker(command_timeout=1)
+    held, stopped = row.hold(client, jobs.until_told_alone), row.hold(client)
     with row.steady(client):
-        row.inject(f"CLIENT PAUSE WRITE for {LONG:g} s")
+        row.inject(f"CLIENT PAUSE WRITE for {LONG:g} s, with two workers")
         any_server.command("CLIENT", "PAUSE", int(LONG * 1000), "WRITE")
         until = time.monotonic() + LONG
         while time.monotonic() < until - 0.5:
@@ -92,5 +95,12 @@ def test_while_writes_are_paused_reading_goes_on_and_nothing_is_taken_over(
         row.clear()
     row.put(client, 20)
     row.await_running()
+    wait_until("what was stopped runs again", lambda: row.starts(stopped) >= 2, timeout=10)
+    time.sleep(LOCK)  # long enough for a janitor that takes what it should not
     row.judge(any_server)
     assert row.starts(held) == 1
+    put_back = row.starts(stopped) - 1  # more than once, if the answer to a claim took so long that its lock was old
+    assert [attempt.cause for attempt in stopped.record().attempts] == ["lost_contact"] * put_back + ["completed"]
+    counters = stopped.record().counters
+    assert (counters.crashes, counters.attempts, counters.interruptions) == (0, 0, put_back)
+    assert [said["recovered"] for said in client.workers()] == [0, 0]
