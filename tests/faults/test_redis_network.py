@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 
@@ -126,21 +127,45 @@ def test_locks_hold_over_a_slow_network(
 def test_without_pubsub_jobs_start_by_the_poll_and_watchers_see_the_end(
     any_server: Server, start_worker: StartWorker, client: Client, row: Row
 ) -> None:
-    start_worker(poll=1)
+    """Nobody may subscribe, so that nobody hears of a new job; once they may again, wake-ups are back by themselves."""
+    poll = 1.0
+    worker = start_worker(poll=poll)
     held = row.hold(client)
-    seen = client.watch(held, timeout=20)
+    seen = client.watch(held, timeout=30)
     assert next(seen) is not None
-    with row.steady(client):
-        row.inject("CLIENT KILL TYPE pubsub")
+    row.inject("nobody may subscribe, CLIENT KILL TYPE pubsub")
+    with deaf(any_server):
+        wait_until("the worker says so", lambda: "no wake-ups: cannot subscribe" in worker.log.read_text(), timeout=10)
+        waits = []
         for _ in range(5):
-            any_server.command("CLIENT", "KILL", "TYPE", "pubsub")
-            row.clear()
+            assert not any_server.command("PUBSUB", "CHANNELS"), "nobody listens"
             (job,) = row.put(client, 1)
-            row.await_running(timeout=3.0)
-            assert job.result(1) == 1
-    row.release()
-    assert [event.event for event in seen][-1] == Kind.COMPLETED
+            put = time.monotonic()
+            wait_until("it starts by the poll", lambda job=job: row.starts(job), timeout=poll + 2.0)  # type: ignore[misc]
+            waits.append(time.monotonic() - put)
+            assert job.result(10) == 1
+        row.measure("waited for the poll, s", max(waits))
+        row.release()
+        assert [event.event for event in seen][-1] == Kind.COMPLETED
+        assert not any_server.command("PUBSUB", "CHANNELS")
+    row.clear()
+    wait_until("wake-ups are back", lambda: "wake-ups are back" in worker.log.read_text(), timeout=10)
+    row.put(client, 20)
+    row.await_running()
     row.judge(any_server)
+    assert row.facts.doubled == 0
+
+
+@contextlib.contextmanager
+def deaf(server: Server) -> Iterator[None]:
+    """No client may subscribe to anything."""
+    words = ("subscribe", "psubscribe", "ssubscribe")
+    server.command("ACL", "SETUSER", "default", *(f"-{word}" for word in words))
+    try:
+        server.command("CLIENT", "KILL", "TYPE", "pubsub")
+        yield
+    finally:
+        server.command("ACL", "SETUSER", "default", "+@all")
 
 
 @pytest.mark.row(49)
