@@ -51,6 +51,16 @@ async def until_told_alone(ctx: Context, ledger: str, gate: str) -> str:
     return "told"
 
 
+@handler(queue="light", timeout=60, on_lost_contact="finish")
+async def until_its_turn(ctx: Context, ledger: str, gate: str) -> int:
+    """As `until_told_alone`; each attempt has a file of its own besides, `gate.1` and so on. Which attempt it was."""
+    note(ledger, ctx, "start")
+    while not (Path(gate).exists() or Path(f"{gate}.{ctx.attempt}").exists()):
+        await asyncio.sleep(0.01)
+    note(ledger, ctx, "finish")
+    return ctx.attempt
+
+
 @handler(lane="cpu", queue="heavy")
 def reports(ctx: Context, ledger: str, seconds: float) -> int:
     """Reports progress without a pause; how often."""

@@ -16,6 +16,8 @@ from heavylift.errors import StoreError
 from heavylift.settings import Settings
 from tests.faults import jobs
 from tests.faults.harness import WorkerProcess
+from tests.faults.ledger import Ledger
+from tests.faults.proxy import Proxy
 from tests.faults.rows import Row
 from tests.fleets import Cluster, Sentinel
 from tests.servers import Server, any_binary
@@ -103,9 +105,74 @@ def test_after_a_split_brain_one_completion_counts(sentinel: Sentinel, tmp_path:
         assert row.starts(held) == 1
 
 
+@pytest.mark.row(40, timing=True)
+def test_what_was_taken_over_on_the_other_side_of_a_split_is_not_completed_by_who_ran_it_first(
+    sentinel: Sentinel, tmp_path: Path, ledger: Ledger, row: Row
+) -> None:
+    """The first worker knows the old primary only: no sentinel answers it until the other has taken its job over.
+
+    The old primary asks for a replica that confirms; the new one has none as yet, and so must not.
+    """
+    sentinel.primary.config("min-replicas-max-lag", "1")
+    sentinel.primary.config("min-replicas-to-write", "1")
+    how = {"sentinel": sentinel.name, "command_timeout": 1}
+    with (
+        contextlib.ExitStack() as proxies,
+        working(sentinel.url, tmp_path, sentinel=sentinel.name) as (client, other),
+    ):
+        between = [proxies.enter_context(Proxy(("127.0.0.1", it.port))) for it in sentinel.sentinels]
+        (seen,) = client.workers()
+        assert client.pause_worker(seen["id"])
+        first = WorkerProcess("redis://" + ",".join(f"127.0.0.1:{it.port}" for it in between), tmp_path, **how)
+        try:
+            first.await_ready(client)
+            held = row.hold(client, jobs.until_its_turn)
+            assert client.resume_worker(seen["id"])
+            _confirmed(client, row)
+            row.inject("SIGSTOP of the primary, another promoted, of which one worker hears later; SIGCONT")
+            for proxy in between:
+                proxy.refuse()
+            sentinel.primary.pause()
+            wait_until("another is primary", lambda: sentinel.address() == sentinel.replica.port, timeout=20)
+            row.clear()
+            wait_until("the other runs the job too", lambda: row.starts(held) == 2, timeout=20)
+            assert [it.event for it in ledger.entries() if it.job == held.id] == ["start", "start"], "both run it"
+            row.gate.with_name("gate.1").touch()
+            wait_until("the first has its result", lambda: (held.id, 1) in _finished(ledger))
+            sentinel.primary.resume()
+            wait_until("the old one follows", lambda: _role(sentinel.primary) == "slave", timeout=20)
+            for proxy in between:
+                proxy.pass_on()
+            wait_until("it is refused", lambda: "a late settlement was refused" in first.log.read_text(), timeout=30)
+            assert held.state() == "active", "the other still runs it"
+            row.put(client, 20)
+            row.judge(sentinel.replica)
+            assert held.result(1) == 2, "of the second attempt"
+            record = held.record()
+            assert [attempt.cause for attempt in record.attempts] == ["abandoned", "completed"]
+            assert record.attempts[-1].worker.split("-")[-2] == str(other.pid)
+            assert row.starts(held) == record.counters.starts == 2
+            assert [worker.process.poll() for worker in (first, other)] == [None, None]
+        finally:
+            first.end()
+
+
+def _confirmed(client: Client, row: Row) -> None:
+    """What was said up to now is at the replica, the held job's start too."""
+    row.acknowledged([client.enqueue(jobs.quick.job(ledger=row.book), durable="replicated")])
+
+
+def _finished(ledger: Ledger) -> set[tuple[str, int]]:
+    return {(it.job, it.attempt) for it in ledger.entries() if it.event == "finish"}
+
+
 def _role(server: Server) -> str:
     with server.client() as redis:
         return str(redis.info("replication")["role"])
+
+
+LOAD = 50
+"""Jobs at the least that are done before the slot moves, and after it."""
 
 
 @pytest.mark.cluster
@@ -115,16 +182,21 @@ def test_a_slot_that_moves_under_load_loses_nothing(cluster: Cluster, tmp_path: 
         held = row.hold(client, jobs.until_told_alone)  # no lock can be renewed while its key is on the way
         row.inject("the queue's slot moved to another node, key by key, under load")
         stop = threading.Event()
+        done: list[int] = []
 
         def produce() -> None:
             while not stop.wait(0.02):
-                row.put(client, 5)
+                done.extend(job.result(20) for job in row.put(client, 5))
 
         load = threading.Thread(target=produce)
         load.start()
         try:
+            wait_until("there is a load", lambda: len(done) >= LOAD, timeout=30)
             move = cluster.begin_move(cluster.slot("{light}"))
+            assert len(move.keys()) > LOAD, "what ended is kept, and moves too"
             move.finish()
+            moved = len(done)
+            wait_until("the load goes on", lambda: len(done) >= moved + LOAD, timeout=30)
         finally:
             stop.set()
             load.join()
