@@ -225,6 +225,7 @@ def charges(
     then_die: bool = False,
     keep: float = 3600.0,
     before: str = "",
+    after: str = "",
 ) -> Any:
     note(ledger, ctx, "start")
     await_file(ctx, before)
@@ -232,6 +233,8 @@ def charges(
     with noting_a_stop(ledger, ctx), ctx.once(key, str, in_doubt="repeat" if repeat else "fail", keep=keep) as step:
         if step.first:
             step.result = charge(ctx, ledger, gate, step.key)
+    note(ledger, ctx, "recorded")
+    await_file(ctx, after)
     if then_die and ctx.attempt == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     note(ledger, ctx, "finish")
@@ -239,28 +242,38 @@ def charges(
 
 
 @handler(queue="light", timeout=60, grace=0.5, backoff=[0.05])
-def charges_lightly(ctx: Context, ledger: str, key: str, gate: str = "", keep: float = 3600.0, before: str = "") -> str:
+def charges_lightly(
+    ctx: Context, ledger: str, key: str, gate: str = "", keep: float = 3600.0, before: str = "", after: str = ""
+) -> str:
     note(ledger, ctx, "start")
     await_file(ctx, before)
     with noting_a_stop(ledger, ctx), ctx.once(key, str, keep=keep) as step:
         if step.first:
             step.result = charge(ctx, ledger, gate, step.key)
+    note(ledger, ctx, "recorded")
+    await_file(ctx, after)
     note(ledger, ctx, "finish")
     return step.result
 
 
-@handler(queue="light", timeout=60, backoff=[0.05])
-async def charges_async(ctx: Context, ledger: str, key: str, gate: str = "", before: str = "") -> str:
-    note(ledger, ctx, "start")
-    while ctx.attempt == 1 and before and not Path(before).exists():
+async def await_file_async(ctx: Context, path: str) -> None:
+    """In its first attempt."""
+    while ctx.attempt == 1 and path and not Path(path).exists():
         await asyncio.sleep(0.005)
+
+
+@handler(queue="light", timeout=60, backoff=[0.05])
+async def charges_async(ctx: Context, ledger: str, key: str, gate: str = "", before: str = "", after: str = "") -> str:
+    note(ledger, ctx, "start")
+    await await_file_async(ctx, before)
     with noting_a_stop(ledger, ctx):
         async with ctx.once(key, str) as step:
             if step.first:
                 note(ledger, ctx, f"effect-{key}")
-                while gate and not Path(gate).exists():
-                    await asyncio.sleep(0.005)
+                await await_file_async(ctx, gate)
                 step.result = f"receipt of {key}"
+    note(ledger, ctx, "recorded")
+    await await_file_async(ctx, after)
     note(ledger, ctx, "finish")
     return step.result
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from heavylift import Client, JobFailed
+from heavylift import Client, Job, JobFailed
 from tests.faults import jobs
 from tests.faults.harness import WorkerProcess
 from tests.faults.ledger import Ledger
@@ -79,6 +79,61 @@ def test_a_worker_killed_in_the_middle_of_the_effect_leaves_it_in_doubt(
         job.result(20)
     assert failure.value.reason == "in_doubt"
     assert effects(ledger) == 1
+
+
+@pytest.mark.parametrize("handler", KINDS, ids=lambda handler: handler.name)
+def test_a_worker_killed_after_the_record_has_its_result_given_back_by_another(
+    handler: Any, start_worker: StartWorker, client: Client, ledger: Ledger, tmp_path: Path
+) -> None:
+    first = start_worker()
+    job = client.enqueue(handler.job(ledger=str(ledger.path), key="k", after=str(tmp_path / "never")))
+    wait_until("the effect is recorded", lambda: ledger.counts("recorded"))
+    start_worker()
+    first.kill9()
+    assert job.result(20) == "receipt of k"
+    assert len(ledger.starts(job.id)) == 2
+    assert effects(ledger) == 1
+
+
+@pytest.mark.parametrize("handler", KINDS, ids=lambda handler: handler.name)
+@pytest.mark.parametrize("done", [False, True], ids=["still at it", "done meanwhile"])
+def test_a_worker_frozen_past_its_lock_in_the_middle_of_the_effect_leaves_it_in_doubt_and_wakes_to_change_nothing(
+    done: bool, handler: Any, start_worker: StartWorker, client: Client, ledger: Ledger, tmp_path: Path
+) -> None:
+    """Awake again, it may at most still say what came of the effect; nobody begins it a second time."""
+    frozen, gate = start_worker(), tmp_path / "gate"
+    job = client.enqueue(handler.job(ledger=str(ledger.path), key="k", gate=str(gate)))
+    wait_until("the effect has happened", lambda: effects(ledger))
+    start_worker()
+    frozen.signal(signal.SIGSTOP)
+    with pytest.raises(JobFailed) as failure:
+        job.result(20)
+    assert failure.value.reason == "in_doubt"
+    record = job.record()
+    if done:
+        gate.touch()
+    frozen.signal(signal.SIGCONT)
+    heard = ("lost the lock of a running job", "a late settlement was refused")
+    wait_until("it hears that it has lost it", lambda: any(it in frozen.log.read_text() for it in heard), timeout=20)
+    wait_until("it runs it no more", lambda: not _said_by(client, frozen)["running"], timeout=20)
+    assert job.record() == record, "what it says late does not count"
+    later = client.enqueue(handler.job(ledger=str(ledger.path), key="k"))
+    if done:
+        assert _receipt_or_doubt(later) in ("receipt of k", "in_doubt")
+    else:
+        assert _receipt_or_doubt(later) == "in_doubt"
+    assert effects(ledger) == 1
+
+
+def _said_by(client: Client, worker: WorkerProcess) -> Any:
+    return next(seen for seen in client.workers() if seen["pid"] == worker.pid)
+
+
+def _receipt_or_doubt(job: Job[str]) -> str:
+    try:
+        return job.result(20)
+    except JobFailed as failure:
+        return failure.reason
 
 
 def test_who_meets_another_at_it_comes_again_and_gets_its_result(
