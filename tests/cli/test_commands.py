@@ -369,6 +369,7 @@ def test_a_schedule_that_cannot_be_read_is_listed_as_such_beside_the_others(
 
 def test_a_schedule_has_bounds_and_its_jobs_have_options(project: Project) -> None:
     said = ["--priority", "-3", "--retries", "7", "--timeout", "9", "--tag", "a", "--key", "k", "--expires", "60"]
+    said += ["--backoff", "2", "--grace", "3", "--keep-failed", "90"]
     between = ["--start", "2100-01-01T03:00:00", "--end", "2100-01-02"]
     (written,) = project.json("schedule", "set", "s", "echo", "@daily", "--arg", "text=x", *said, *between)
     start = datetime(2100, 1, 1, 3).astimezone()
@@ -378,6 +379,7 @@ def test_a_schedule_has_bounds_and_its_jobs_have_options(project: Project) -> No
     (job,) = project.json("job", ran["how"].removeprefix("job "))
     options = job["options"]
     assert (job["priority"], options["retries"], options["timeout"], options["tags"]) == (-3, 7, 9.0, ["a"])
+    assert (options["backoff"]["delays"], options["grace"], options["keep_failed"]) == ([2.0], 3.0, 90.0)
     again = ["schedule", "set", "s", "echo", "@daily", "--arg", "text=x"]
     assert project.json(*again)[0]["start"] is None
     refused = project.run(*again, "--end", "2001-01-01")

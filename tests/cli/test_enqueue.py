@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from heavylift.states import ENDED
 from tests.cli.harness import Project
+from tests.waiting import wait_until
 
 
 def args_of(project: Project, id: str) -> Any:
@@ -47,6 +51,42 @@ def test_options_of_the_job_are_kept_with_it(project: Project) -> None:
     assert (record["state"], record["priority"]) == ("delayed", 3)
     said = record["options"]
     assert (said["tags"], said["retries"], said["correlation_id"]) == (["a", "b"], 9, "order-1")
+
+
+def test_how_it_is_tried_again_stopped_and_kept_goes_with_the_job(project: Project) -> None:
+    said = ["--backoff", "1,5,30", "--grace", "2", "--keep", "60", "--keep-failed", "90"]
+    (job,) = project.json("enqueue", "echo", "one", *said)
+    options = project.json("job", job["id"])[0]["options"]
+    assert (options["backoff"]["delays"], options["grace"]) == ([1.0, 5.0, 30.0], 2.0)
+    assert (options["keep"], options["keep_failed"]) == (60.0, 90.0)
+
+
+@pytest.mark.parametrize("waits", ["soon", "1,", "-1", "nan"])
+def test_a_backoff_that_cannot_be_meant_is_refused_by_name(project: Project, waits: str) -> None:
+    done = project.run("enqueue", "echo", "one", "--backoff", waits)
+    assert (done.returncode, "--backoff" in done.stderr) == (2, True), done.stderr
+
+
+def test_a_job_waits_for_those_it_is_put_after(project: Project) -> None:
+    (first,) = project.json("enqueue", "refuse", "no good")
+    (second,) = project.json("enqueue", "echo", "one")
+    waits = ["--after", first["id"], "--after", second["id"], "--on-parent-failure", "run", "--flow", "mine"]
+    (last,) = project.json("enqueue", "echo", "last", *waits)
+    (record,) = project.json("job", last["id"])
+    assert (record["state"], record["flow"]) == ("blocked", "mine")
+    project.worker()
+    wait_until("it has run, whatever became of its parents", lambda: _ended(project, last["id"]))
+    assert project.json("job", last["id"])[0]["state"] == "completed"
+
+
+def test_a_job_after_one_that_is_not_there_is_refused(project: Project) -> None:
+    done = project.run("enqueue", "echo", "one", "--after", "nobody")
+    assert (done.returncode, "nobody" in done.stderr) == (1, True), done.stderr
+    assert project.json("status")[0]["queues"] == []
+
+
+def _ended(project: Project, id: str) -> bool:
+    return project.json("job", id)[0]["state"] in ENDED
 
 
 def test_the_same_id_again_is_a_duplicate(project: Project) -> None:

@@ -9,12 +9,13 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from heavylift.options import JobOptions
+from heavylift.errors import InvalidArgument
+from heavylift.options import Backoff, JobOptions, OnParentFailure
 from heavylift.unique import Unique
 
 PANEL = "Options of the job"
 
-OF_ONE = frozenset({"delay", "at", "id", "durable"})
+OF_ONE = frozenset({"delay", "at", "id", "durable", "after", "on_parent_failure", "flow"})
 """Those that make no sense for a job that is made again and again."""
 
 
@@ -26,7 +27,9 @@ def parameters(leave_out: Collection[str] = ()) -> list[inspect.Parameter]:
 
 def read(given: Mapping[str, Any]) -> dict[str, Any]:
     """The options of the job, as the client takes them; `given` are the answers to `parameters`."""
-    options = {name: given[name] for name in JobOptions.__struct_fields__ if given.get(name) is not None}
+    options = {name: given[name] for name in JobOptions.__struct_fields__ if given.get(name) not in (None, [])}
+    if "backoff" in options:
+        options["backoff"] = _backoff(options["backoff"])
     if "at" in options:
         options["at"] = local(options["at"])
     if given["tag"]:
@@ -39,6 +42,13 @@ def read(given: Mapping[str, Any]) -> dict[str, Any]:
 def local(at: datetime) -> datetime:
     """A time that was said without a zone is one of this machine's."""
     return at.astimezone() if at.tzinfo is None else at
+
+
+def _backoff(text: str) -> Backoff:
+    try:
+        return Backoff.of([float(wait) for wait in text.split(",")])
+    except (ValueError, InvalidArgument):
+        raise InvalidArgument("--backoff", text, "give seconds, or several with commas between: 1,5,30") from None
 
 
 def _unique(given: Mapping[str, Any]) -> Unique | None:
@@ -111,11 +121,43 @@ def _every(
     retries: Annotated[
         int | None, typer.Option(metavar="N", help="Tries after the first.", rich_help_panel=PANEL)
     ] = None,
+    backoff: Annotated[
+        str | None,
+        typer.Option(
+            metavar="S,...", help="Seconds between tries, one for each; the last repeats.", rich_help_panel=PANEL
+        ),
+    ] = None,
     timeout: Annotated[
         float | None, typer.Option(metavar="S", help="Seconds an attempt may take.", rich_help_panel=PANEL)
     ] = None,
+    grace: Annotated[
+        float | None,
+        typer.Option(
+            metavar="S", help="Seconds between asking an attempt to stop and killing it.", rich_help_panel=PANEL
+        ),
+    ] = None,
     keep: Annotated[
         float | None, typer.Option(metavar="S", help="Seconds it is kept once it has ended.", rich_help_panel=PANEL)
+    ] = None,
+    keep_failed: Annotated[
+        float | None,
+        typer.Option(metavar="S", help="The same for a dead letter; as --keep if not said.", rich_help_panel=PANEL),
+    ] = None,
+    after: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID", help="A job that it waits for, in whatever queue; may be repeated.", rich_help_panel=PANEL
+        ),
+    ] = None,
+    on_parent_failure: Annotated[
+        OnParentFailure | None,
+        typer.Option(
+            help="What becomes of it if one of those does not complete; fail if not said.", rich_help_panel=PANEL
+        ),
+    ] = None,
+    flow: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Of its flow; that of its first parent if not said.", rich_help_panel=PANEL),
     ] = None,
     tag: Annotated[
         list[str] | None,
