@@ -150,6 +150,15 @@ def test_dead_letters_are_counted_by_fault(project: Project) -> None:
     assert project.json("failed", "list", "--until", "2020-01-01") == []
 
 
+def test_dead_letters_are_listed_page_by_page(project: Project) -> None:
+    first = failed_job(project)
+    second = enqueue(project, "fail", "later", "--retries", "0")
+    wait_until("it has failed too", lambda: state(project, second) == "failed")
+    assert [one["id"] for one in project.json("failed", "list", "--limit", "1")] == [second]
+    assert [one["id"] for one in project.json("failed", "list", "--limit", "1", "--offset", "1")] == [first]
+    assert "--offset 2" in project.run("failed", "list", "--limit", "1", "--offset", "1").stdout
+
+
 def test_dead_letters_are_purged_after_a_count(project: Project) -> None:
     id = failed_job(project)
     assert project.run("failed", "purge").returncode == 2
@@ -174,6 +183,24 @@ def test_a_job_gets_another_time_and_another_priority_and_another_life(project: 
     assert "is cancelled" in project.run("reschedule", id, "--delay", "1").stdout
     assert project.json("retry", id) == [{"id": id, "how": "retried"}]
     assert state(project, id) == "waiting"
+
+
+def test_a_job_is_retried_with_other_arguments(project: Project) -> None:
+    id = enqueue(project, "echo", "one", "--times", "2")
+    project.json("cancel", id)
+    assert project.json("retry", id, "--arg", "times=3") == [{"id": id, "how": "retried"}]
+    assert project.json("job", id)[0]["args"] == {"text": "one", "times": 3}
+    project.json("cancel", id)
+    assert project.json("retry", id, "--args", '{"text": "two"}') == [{"id": id, "how": "retried"}]
+    assert project.json("job", id)[0]["args"] == {"text": "two"}
+
+
+def test_other_arguments_that_do_not_fit_have_nothing_retried(project: Project) -> None:
+    first, second = enqueue(project, "echo", "one"), enqueue(project, "fail", "two")
+    project.json("cancel", first, second)
+    done = project.run("retry", first, second, "--arg", "times=3")  # only the first one takes it
+    assert (done.returncode, "times" in done.stderr) == (2, True), done.stderr
+    assert (state(project, first), state(project, second)) == ("cancelled", "cancelled")
 
 
 def test_a_waiting_job_is_cancelled(project: Project) -> None:
@@ -384,3 +411,14 @@ def test_a_schedule_has_bounds_and_its_jobs_have_options(project: Project) -> No
     assert project.json(*again)[0]["start"] is None
     refused = project.run(*again, "--end", "2001-01-01")
     assert (refused.returncode, "leaves no tick" in refused.stderr) == (2, True)
+
+
+def test_a_schedule_of_a_handler_without_code_here_is_written_by_name(project: Project) -> None:
+    refused = project.run("schedule", "set", "far", "elsewhere", "@daily")
+    assert (refused.returncode, "--args" in refused.stderr) == (2, True), refused.stderr
+    (written,) = project.json("schedule", "set", "far", "elsewhere", "@daily", "--args", '{"x": [1]}', "--queue", "q")
+    assert (written["handler"], written["queue"], written["args"]) == ("elsewhere", "q", {"x": [1]})
+    (here,) = project.json("schedule", "set", "near", "echo", "@daily", "--args", '{"text": "a"}', "--arg", "times=2")
+    assert here["args"] == {"text": "a", "times": 2}
+    wrong = project.run("schedule", "set", "near", "echo", "@daily", "--args", '{"txt": "a"}')
+    assert (wrong.returncode, "txt" in wrong.stderr) == (2, True), wrong.stderr

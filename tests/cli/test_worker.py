@@ -8,6 +8,7 @@ import signal
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.cli.harness import Project
@@ -69,6 +70,16 @@ def test_an_output_that_was_deleted_is_made_again(project: Project, folder: Path
     (folder / "out" / "old.txt").unlink()
     project.run("worker", "--burst", "--watch", "in:copy")
     assert copied(project) == ["in/old.txt"] * 2
+
+
+def test_a_process_above_its_size_is_renewed_and_the_worker_goes_on(project: Project) -> None:
+    project.worker("--recycle-rss", "1")
+    (project.folder / "one.go").touch()
+    assert project.run("enqueue", "hold", "one", "--wait").returncode == 0
+    first = int((project.folder / "one.began").read_text())
+    wait_until("the process that ran it is gone", lambda: not psutil.pid_exists(first), timeout=30)
+    (project.folder / "two.go").touch()
+    assert project.run("enqueue", "hold", "two", "--wait").returncode == 0
 
 
 # --- watching -----------------------------------------------------------------------------------------

@@ -28,6 +28,18 @@ from heavylift.parameters import Parameter
 
 PANEL = "Arguments of the handler"
 
+ArgOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUE", help="An argument to change; may be repeated.", show_default=False),
+]
+ArgsOption = Annotated[
+    str | None, typer.Option(metavar="JSON", help="All arguments anew, as one JSON object.", show_default=False)
+]
+ModuleOption = Annotated[
+    list[str] | None,
+    typer.Option("--module", "-m", help="A module with handlers that check them.", show_default=False),
+]
+
 _AS_TEXT = (str, Path, date, datetime, timedelta, Decimal, UUID)
 _MANY = (list, set, frozenset, tuple, Sequence, Set, Collection)
 

@@ -9,6 +9,7 @@ import typer
 from rich.text import Text
 
 from heavylift.cli import output
+from heavylift.cli.asking import ArgOption, ArgsOption, ModuleOption
 from heavylift.cli.session import JsonOption, Session, command
 
 IdsArgument = Annotated[list[str], typer.Argument(metavar="ID...", help="Of the jobs.")]
@@ -54,12 +55,30 @@ def promote(session: Session, ids: IdsArgument, queue: QueueOption = None, json:
         _say(session, job.id, "promoted" if job.promote() else "not delayed", json)
 
 
-def retry(session: Session, ids: IdsArgument, queue: QueueOption = None, json: JsonOption = False) -> None:
-    """Run jobs again that failed, were cancelled or have completed."""
+def retry(
+    session: Session,
+    ids: IdsArgument,
+    queue: QueueOption = None,
+    arg: ArgOption = None,
+    args: ArgsOption = None,
+    module: ModuleOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Run jobs again that failed, were cancelled or have completed; with other arguments, if some are given.
+
+    `retry ID --arg width=800` leaves the other arguments as they are.
+    """
     from heavylift.cli.doors import jobs_of
 
-    for job in jobs_of(session, ids, queue):
-        _say(session, job.id, "retried" if job.retry() else "not ended", json)
+    jobs = jobs_of(session, ids, queue)
+    told: list[tuple[Any, dict[str, Any]]] = [(job, {}) for job in jobs]
+    if arg or args is not None:
+        from heavylift.cli.editing import Edited
+        from heavylift.registry import Registry
+
+        told = Edited(arg or (), args, Registry.load(session.settings.root, module or ())).of(jobs)
+    for job, said in told:
+        _say(session, job.id, "retried" if job.retry(**said) else "not ended", json)
 
 
 def reschedule(

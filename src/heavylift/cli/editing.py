@@ -1,4 +1,4 @@
-"""`heavylift failed replay --arg --args`: other arguments for dead letters, checked where their handler is here."""
+"""`--arg` and `--args` of `failed replay` and `retry`: other arguments, checked where their handler is here."""
 
 from __future__ import annotations
 
@@ -36,17 +36,23 @@ class Edited:
             JobNotFound: one of the ids is in no queue.
         """
         jobs = [client.job(id, queue) for id in dict.fromkeys(ids)]
-        given = [self._of(job) for job in jobs]
         done, held = 0, []
-        for job, said in zip(jobs, given, strict=True):
+        for job, said in self.of(jobs):
             try:
                 done += job.replay(**said)
             except UniqueHeld:
                 held.append(job.id)
         return done, held
 
+    def of(self, jobs: Sequence[Job[Any]]) -> list[tuple[Job[Any], dict[str, Any]]]:
+        """With each job what its `replay` or `retry` is to be told. All are looked at first.
+
+        Raises:
+            InvalidArgument: the arguments cannot be read; `InvalidJob`: they do not fit the handler.
+        """
+        return [(job, self._of(job)) for job in jobs]
+
     def _of(self, job: Job[Any]) -> dict[str, Any]:
-        """What `Job.replay` is to be told."""
         record = job.record()
         found = self.registry.get(record.handler)
         said: Mapping[str, Any] = asking.named(found, self.pairs)

@@ -13,6 +13,7 @@ import typer
 from rich.text import Text
 
 from heavylift.cli import output
+from heavylift.cli.asking import ArgOption, ArgsOption, ModuleOption
 from heavylift.cli.job import job
 from heavylift.cli.session import JsonOption, Session, command, with_options
 from heavylift.errors import InvalidArgument
@@ -41,21 +42,10 @@ TextOption = _option("With this in the error's type or message.")
 SinceOption = _option("Failed since then (local time).", datetime, "TIME")
 UntilOption = _option("Failed until then (local time).", datetime, "TIME")
 LimitOption = Annotated[int, typer.Option(metavar="N", help="At most so many, newest first.")]
+OffsetOption = Annotated[int, typer.Option(metavar="N", help="Leave out so many, the newest.")]
 ByOption = Annotated[str, typer.Option(metavar="WHAT", help="fingerprint, reason, cause, handler or queue.")]
 AllOption = Annotated[bool, typer.Option("--all", help="All of them, of every queue.")]
 IdsArgument = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Of the jobs.", show_default=False)]
-
-ArgOption = Annotated[
-    list[str] | None,
-    typer.Option(metavar="NAME=VALUE", help="An argument to change; may be repeated.", show_default=False),
-]
-ArgsOption = Annotated[
-    str | None, typer.Option(metavar="JSON", help="All arguments anew, as one JSON object.", show_default=False)
-]
-ModuleOption = Annotated[
-    list[str] | None,
-    typer.Option("--module", "-m", help="A module with handlers that check them.", show_default=False),
-]
 
 _CHOICES: dict[str, Any] = {
     "queue": QueueOption,
@@ -103,11 +93,17 @@ def _alone(session: Session, json: JsonOption = False) -> None:
         listing(session, {}, json=json)
 
 
-def listing(session: Session, which: dict[str, Any], limit: LimitOption = 50, json: JsonOption = False) -> None:
+def listing(
+    session: Session,
+    which: dict[str, Any],
+    limit: LimitOption = 50,
+    offset: OffsetOption = 0,
+    json: JsonOption = False,
+) -> None:
     """List dead letters, newest first."""
     from heavylift.cli.doors import client_of
 
-    found = client_of(session).failed(limit=limit, **which)
+    found = client_of(session).failed(offset=offset, limit=limit, **which)
     if json:
         for record in found:
             output.json_line(record)
@@ -126,7 +122,8 @@ def listing(session: Session, which: dict[str, Any], limit: LimitOption = 50, js
         )
     session.out.print(table)
     if len(found) == limit:
-        session.out.print(f"  the newest {limit}; --limit shows more", style="dim")
+        which_ones = f"{limit} after the newest {offset}" if offset else f"the newest {limit}"
+        session.out.print(f"  {which_ones}; --limit or --offset {offset + limit} shows more", style="dim")
 
 
 def groups(

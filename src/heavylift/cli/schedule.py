@@ -57,7 +57,7 @@ def schedules(session: Session) -> None:
 
 
 def listing(session: Session, queue: ListQueueOption = None, json: JsonOption = False) -> None:
-    """List schedules with their next ticks."""
+    """List schedules, each with its next tick; --json has those that follow."""
     from heavylift.cli.doors import client_of
 
     found = client_of(session).schedules(queue)
@@ -94,6 +94,9 @@ def set_(
     arg: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="An argument of its jobs.", show_default=False)
     ] = None,
+    args: Annotated[
+        str | None, typer.Option(metavar="JSON", help="All their arguments, as one JSON object.", show_default=False)
+    ] = None,
     tz: Annotated[str | None, typer.Option(metavar="ZONE", help="Of a cron expression; UTC if not given.")] = None,
     catch_up: Annotated[CatchUp, typer.Option(help="once: make up for the latest tick that was missed.")] = "once",
     overlap: Annotated[bool, typer.Option(help="Tick while the job of the tick before goes on.")] = True,
@@ -106,20 +109,22 @@ def set_(
     *,
     options: dict[str, Any],
 ) -> None:
-    """Write a schedule, or change it: `schedule set nightly report "0 3 * * *" --arg kind=long`."""
-    from heavylift.cli.asking import named
+    """Write a schedule, or change it: `schedule set nightly report "0 3 * * *" --arg kind=long`.
+
+    Of a handler whose code is not here, say --args and --queue.
+    """
     from heavylift.cli.doors import client_of
+    from heavylift.cli.enqueue import requests
     from heavylift.registry import Registry
 
-    found = Registry.load(session.settings.root, module or ()).get(handler)
-    if found is None:
-        raise InvalidArgument("handler", handler, "is not loaded here; `heavylift handlers` lists those that are")
+    registry = Registry.load(session.settings.root, module or ())
+    said = {"arg": arg, "args": args, "queue": options.get("queue")}
     when: Timetable = timetable(times)
     if tz is not None:
         if not isinstance(when, Cron):
             raise InvalidArgument("tz", tz, "leave it out: an interval has no time zone")
         when = Cron(when.expression, tz)
-    job = found.job(**named(found, arg or []))
+    (job,) = requests(session, handler, registry.get(handler), registry, said)
     start, end = start and joboptions.local(start), end and joboptions.local(end)
     record = client_of(session).schedule(
         name, job, when, catch_up=catch_up, overlap=overlap, start=start, end=end, **options

@@ -36,6 +36,10 @@ def _number(text: str) -> Any:
     return typer.Option(metavar="N", help=text, rich_help_panel=TUNING, show_default=False)
 
 
+def _bytes(text: str) -> Any:
+    return typer.Option(metavar="BYTES", help=text, rich_help_panel=TUNING, show_default=False)
+
+
 def worker(
     session: Session,
     modules: Annotated[
@@ -65,6 +69,7 @@ def worker(
     threads: Annotated[int | None, _number("Threads of numeric libraries in such a process; 0 for any.")] = None,
     nice: Annotated[int | None, _number("Niceness of the processes for heavy jobs.")] = None,
     recycle_jobs: Annotated[int | None, _number("Renew such a process after so many jobs; 0 for never.")] = None,
+    recycle_rss: Annotated[int | None, _bytes("Renew such a process above this size while idle; 0 for never.")] = None,
     middleware: Annotated[
         list[str] | None,
         typer.Option(metavar="MODULE:NAME", help="Put it around jobs; the first is outermost.", rich_help_panel=TUNING),
@@ -91,6 +96,7 @@ def worker(
         threads=threads,
         nice=nice,
         recycle_jobs=recycle_jobs,
+        recycle_rss=recycle_rss,
         middleware=tuple(middleware) if middleware else None,
     )
     if middleware:  # clients in handlers, in whichever process, tell it too
