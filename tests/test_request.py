@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 
 from heavylift.codec import decode_envelope
-from heavylift.errors import InvalidArgument, InvalidJob, PayloadTooLarge
+from heavylift.errors import HandlerError, InvalidArgument, InvalidJob, PayloadTooLarge
+from heavylift.handler import handler
 from heavylift.job import JobSpec
 from heavylift.options import ID, Backoff, JobOptions
 from heavylift.request import NAMES, Requests, said
 from heavylift.store.jobs import NewJob
+from heavylift.unique import Unique
 
 PLAIN = JobSpec("resize", {"width": 800})
 
@@ -97,6 +99,55 @@ def test_what_cannot_be_meant_is_refused_by_name(options: dict[str, Any], field:
     with pytest.raises(InvalidArgument) as refused:
         make(**options)
     assert refused.value.field == field
+
+
+SOON = datetime.now(UTC) + timedelta(hours=2)
+
+
+@pytest.mark.parametrize(
+    "put_off",
+    [
+        {"delay": 7200},
+        {"delay": 60},
+        {"delay": timedelta(hours=2)},
+        {"at": SOON},
+        {"unique": Unique(by="k", debounce=7200)},
+        {"unique": Unique(by="k", debounce=7200, max_wait=90)},
+    ],
+    ids=str,
+)
+def test_a_job_that_expires_before_it_may_start_is_refused(put_off: dict[str, Any]) -> None:
+    of_handler = JobSpec("resize", options=JobOptions(expires=60))
+    for refused in (lambda: make(**put_off, expires=60), lambda: make(of_handler, **put_off)):
+        with pytest.raises(InvalidArgument) as wrong:
+            refused()
+        assert wrong.value.field == "expires"
+        name, value = next(iter(put_off.items()))
+        named = f"unique.debounce={value.debounce}" if isinstance(value, Unique) else f"{name}={value}"
+        assert "expires=60: is over before the job may start" in str(wrong.value)
+        assert named in str(wrong.value)
+
+
+@pytest.mark.parametrize(
+    "put_off",
+    [
+        {"delay": 59},
+        {"delay": 0},
+        {"at": datetime(2020, 1, 1, tzinfo=UTC)},
+        {"at": datetime.now(UTC)},
+        {"unique": Unique(by="k", debounce=7200, max_wait=30)},
+    ],
+    ids=str,
+)
+def test_a_job_that_may_start_before_it_expires_is_taken(put_off: dict[str, Any]) -> None:
+    assert make(**put_off, expires=60).expires_ms == 60_000
+
+
+def test_a_handler_whose_jobs_would_expire_before_they_may_start_is_refused() -> None:
+    with pytest.raises(HandlerError, match="expires=10: is over before the job may start"):
+
+        @handler(unique=Unique(debounce=30), expires=10)
+        def index(page: str) -> None: ...
 
 
 def test_an_unknown_option_is_answered_with_the_one_that_was_meant() -> None:

@@ -6,7 +6,8 @@ The same options are defaults on `@handler` and words of `enqueue`. Durations ar
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from math import inf
 from typing import Literal, get_args
@@ -188,6 +189,8 @@ def check_options(options: JobOptions) -> None:
     _check_flow(options)
     if options.unique:
         _check_unique(options, options.unique)
+    if options.expires is not None:
+        _check_in_time(options, options.expires)
     _check_names(options)
 
 
@@ -226,6 +229,26 @@ def _check_unique(options: JobOptions, unique: Unique) -> None:
     for name in ("delay", "at"):
         if unique.debounce is not None and (value := getattr(options, name)) is not None:
             raise InvalidArgument(name, value, "leave it out: unique.debounce says when the job is due")
+
+
+def _check_in_time(options: JobOptions, expires: float | timedelta) -> None:
+    """Refuse a job that is over before it may start: it could never run."""
+    for name, value, wait in _waits(options):
+        if 0 < wait >= seconds("expires", expires):
+            remedy = f"is over before the job may start ({name}={value}), as it counts from the enqueue too"
+            raise InvalidArgument("expires", expires, f"{remedy}; give a longer time, or leave one of them out")
+
+
+def _waits(options: JobOptions) -> Iterator[tuple[str, object, float]]:
+    """What puts a job off, by name and value, and for how many seconds from now."""
+    if options.delay is not None:
+        yield "delay", options.delay, seconds("delay", options.delay)
+    if options.at is not None:
+        yield "at", options.at, options.at.timestamp() - time.time()
+    if options.unique and options.unique.debounce is not None:
+        quiet, most = options.unique.debounce, options.unique.max_wait
+        wait = seconds("unique.debounce", quiet)
+        yield "unique.debounce", quiet, wait if most is None else min(wait, seconds("unique.max_wait", most))
 
 
 def _check_names(options: JobOptions) -> None:

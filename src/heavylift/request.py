@@ -40,7 +40,7 @@ class EnqueueOptions(TypedDict, total=False):
             replica has it too). If not in time, `NotDurable`; where the server cannot tell, `ServerUnsupported`.
         unique: not if one like it is there (`Job.duplicate`): True (the same arguments), a key, or a `Unique`;
             False takes the handler's default away.
-        expires: seconds or timedelta; not started by then, it goes to the dead letters.
+        expires: seconds or timedelta from the enqueue; not started by then, it goes to the dead letters.
         retries: tries after the first.
         backoff: waits between tries: a `Backoff`, seconds, or a list of seconds.
         timeout: seconds or timedelta that an attempt may take.

@@ -49,7 +49,7 @@ def options(client: Client) -> None:
         priority=-1,
         group="shop",
         key="account-7",
-        expires=60,
+        expires=600,
         retries=0,
         backoff=[1, 5],
         timeout=2.5,
