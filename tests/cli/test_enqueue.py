@@ -95,6 +95,33 @@ def test_the_same_id_again_is_a_duplicate(project: Project) -> None:
     assert (first["duplicate"], second["duplicate"]) == (False, True)
 
 
+def test_of_a_duplicate_it_is_said_beside_its_id(project: Project) -> None:
+    assert "already" not in project.run("enqueue", "echo", "one", "--id", "mine").stderr
+    again = project.run("enqueue", "echo", "two", "--id", "mine")
+    assert again.stdout == "mine\n", "programs read it"
+    assert "mine was there already" in again.stderr
+
+
+def test_who_waits_is_told_of_duplicates_too(project: Project) -> None:
+    project.worker()
+    first = project.run("enqueue", "echo", "one", "--id", "mine", "--wait")
+    again = project.run("enqueue", "echo", "two", "--id", "mine", "--wait")
+    assert (first.returncode, again.returncode) == (0, 0), first.stderr + again.stderr
+    assert "already" not in first.stderr
+    assert "mine was there already" in again.stderr
+    told = project.json("enqueue", "echo", "three", "three", "--unique", "arguments", "--wait")
+    told += project.json("enqueue", "echo", "two", "--id", "mine", "--wait")
+    assert [(job["state"], job["duplicate"]) for job in told] == [("completed", True)] * 2
+    (fresh,) = project.json("enqueue", "echo", "four", "--wait")
+    assert not fresh["duplicate"]
+
+
+def test_a_job_that_could_never_start_in_time_is_refused(project: Project) -> None:
+    done = project.run("enqueue", "echo", "one", "--delay", "7200", "--expires", "60")
+    assert done.returncode == 2
+    assert "delay=7200" in done.stderr
+
+
 def test_one_id_is_not_for_two_jobs(project: Project) -> None:
     done = project.run("enqueue", "echo", "one", "two", "--id", "mine")
     assert done.returncode == 2

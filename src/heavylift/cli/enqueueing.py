@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import typer
@@ -62,6 +63,14 @@ def _tell(session: Session, job: Job[Any], what: str, json: bool) -> None:
         session.out.print(Text.assemble(job.id, (f"  {what}", "dim"), (was_there, "yellow")), soft_wrap=True)
     else:
         session.out.print(job.id, soft_wrap=True)
+        if job.duplicate:
+            _tell_of_duplicates(session, [job.id])
+
+
+def _tell_of_duplicates(session: Session, ids: Sequence[str]) -> None:
+    """Say so beside the output, which is ids or results and nothing else."""
+    lines = [f"{id} was there already" for id in ids] if len(ids) <= FEW else [f"{len(ids):,} were there already"]
+    session.err.print(Text("\n".join(lines), style="yellow"), soft_wrap=True)
 
 
 def label(spec: JobSpec[Any]) -> str:
@@ -76,11 +85,14 @@ def label(spec: JobSpec[Any]) -> str:
 def _wait(session: Session, client: Client, jobs: Sequence[Job[Any]], labels: Mapping[str, str], json: bool) -> int:
     """Show the jobs' progress until all have ended; how many did not complete."""
     distinct = list(dict.fromkeys(jobs))
+    duplicates = {job.id: None for job in jobs if job.duplicate}
     board = Board(most=FEW, total=len(distinct))
     for job in distinct:
         board.add(job.id, labels[job.id])
     if not json:
         _announce(session, distinct)
+        if duplicates:
+            _tell_of_duplicates(session, list(duplicates))
         _warn_of_nobody(session, client, distinct)
     bad = 0
     records: list[JobRecord | None] = []
@@ -92,7 +104,7 @@ def _wait(session: Session, client: Client, jobs: Sequence[Job[Any]], labels: Ma
                 bad += record is None or record.state != State.COMPLETED
                 records.append(record)
                 if json and record is not None:
-                    output.json_line(record)
+                    output.json_line({**_fields(record), "duplicate": record.id in duplicates})
     if not json:
         session.out.print("", results(distinct, records, labels, with_ids=session.out.width >= ROOMY), sep="\n")
     return bad
@@ -130,6 +142,10 @@ def _record(client: Client, event: Event) -> JobRecord | None:
         return client.job(event.job, event.queue).record()
     except JobNotFound:
         return None
+
+
+def _fields(record: JobRecord) -> dict[str, Any]:
+    return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
 def results(
