@@ -114,7 +114,7 @@ SOON = datetime.now(UTC) + timedelta(hours=2)
         {"unique": Unique(by="k", debounce=7200)},
         {"unique": Unique(by="k", debounce=7200, max_wait=90)},
     ],
-    ids=str,
+    ids=" ".join,
 )
 def test_a_job_that_expires_before_it_may_start_is_refused(put_off: dict[str, Any]) -> None:
     of_handler = JobSpec("resize", options=JobOptions(expires=60))
@@ -137,7 +137,7 @@ def test_a_job_that_expires_before_it_may_start_is_refused(put_off: dict[str, An
         {"at": datetime.now(UTC)},
         {"unique": Unique(by="k", debounce=7200, max_wait=30)},
     ],
-    ids=str,
+    ids=" ".join,
 )
 def test_a_job_that_may_start_before_it_expires_is_taken(put_off: dict[str, Any]) -> None:
     assert make(**put_off, expires=60).expires_ms == 60_000
