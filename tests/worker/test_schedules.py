@@ -149,7 +149,7 @@ def test_however_many_cannot_be_read_the_others_are_fired(client: Client, any_se
     assert len(pauses) <= 6, "the look is bounded: those that are read once are passed over"
     assert [id.partition("@")[0] for id in made(any_server)] == ["whole"]
     if damage == "of another type":
-        assert [one.name for one in client.schedules("light")] == ["whole"]
+        assert [one.name for one in client.schedules("light") if not one.unreadable] == ["whole"]
     contact.close()
 
 
