@@ -17,6 +17,7 @@ from heavylift.decide import Settlement
 from heavylift.job import AttemptRecord, ClaimedJob, Reason, State, new_id
 from heavylift.limits import Rate
 from heavylift.options import JobRef
+from heavylift.states import ENDED
 from heavylift.store.call import Call
 from heavylift.store.connection import Connection
 from heavylift.store.flowing import MOST_LINKED, MOST_STAGED, Link, Waiting, deliveries, staged
@@ -147,6 +148,8 @@ class Load:
         for state in State:
             self._timed("page", jobs.page(QUEUE, state, 0, 100))
             self._timed("page", jobs.page(QUEUE, state, 200, 100, newest_first=True))
+        for state in ENDED:
+            self._timed("ended", jobs.ended(QUEUE, state, 0, 0, 100))
         self._timed("counts", jobs.counts(QUEUE))
 
     def _letters(self, size: int) -> None:

@@ -267,6 +267,10 @@ class Whole(machines.StoreMachine):
             assert said == {state: states.count(state) for state in State}
             page = self.ask(self.verbs.page(queue, State.WAITING, 0, 100))
             assert sorted(page) == sorted(id for id, job in found.jobs.items() if job["state"] == "waiting")
+            ends = self.ask(self.verbs.ended(queue, State.COMPLETED, 0, 0, 100)).ends
+            assert sorted(id for id, _ in ends) == sorted(
+                id for id, job in found.jobs.items() if job["state"] == "completed"
+            )
             letters = self.ask(self.verbs.letters(queue)).letters
             assert [letter.id for letter in letters] == list(found.of("failed"))
             flow = self.ask(self.verbs.flow(queue, "f", 0)).jobs

@@ -70,7 +70,7 @@ def test_what_was_missed_is_made_up_for_once_or_not_at_all(
     def caught_up() -> Any:
         return [(at.fired, at.skipped) for at in client.schedules("light")] == [(1, 0), (0, 1)]
 
-    wait_until("both have gone on", caught_up)
+    wait_until("both have gone on", caught_up, timeout=20)
     (one, other) = client.schedules("light")
     assert one.upcoming[0] == other.upcoming[0] == due
     assert made(any_server) == [f"once@{int(due.timestamp() * 1000) - 600_000}"], "the latest of those missed"
