@@ -66,7 +66,7 @@ _versions = msgspec.json.Decoder(_Versioned)
 
 
 def newer_version(spec: bytes) -> int | None:
-    """The version that a stored envelope says, if it is newer than what is understood here; else None."""
+    """The version that an envelope says which cannot be decoded here, if that is newer; else None."""
     try:
         said = _versions.decode(spec).v
     except UNREADABLE:

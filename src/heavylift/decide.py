@@ -135,13 +135,9 @@ def decide(outcome: Outcome, counters: Counters, policy: Policy, luck: float) ->
         case Died() | Abandoned():
             return _crashed(counters, policy, luck)
         case UnknownHandler():
-            if counters.unknown >= UNKNOWN_TRIES:
-                return Settlement(State.FAILED, count="unknown", reason=Reason.UNKNOWN_HANDLER)
-            return _again("unknown", UNKNOWN_WAIT)
+            return _left_to_others(counters, Reason.UNKNOWN_HANDLER)
         case TooNew():
-            if counters.unknown >= UNKNOWN_TRIES:
-                return Settlement(State.FAILED, count="unknown", reason=Reason.TOO_NEW)
-            return _again("unknown", UNKNOWN_WAIT)
+            return _left_to_others(counters, Reason.TOO_NEW)
         case Rejected():
             return Settlement(State.FAILED, count="attempts", reason=Reason.REJECTED)
         case Doubtful():
@@ -178,6 +174,12 @@ def _crashed(counters: Counters, policy: Policy, luck: float) -> Settlement:
     if crashes <= 1:
         return Settlement(State.WAITING, count="crashes", keep_rank=True)
     return _again("crashes", wait_before(crashes, policy, luck))
+
+
+def _left_to_others(counters: Counters, reason: Reason) -> Settlement:
+    if counters.unknown >= UNKNOWN_TRIES:
+        return Settlement(State.FAILED, count="unknown", reason=reason)
+    return _again("unknown", UNKNOWN_WAIT)
 
 
 def _not_begun(counters: Counters, policy: Policy, luck: float) -> Settlement:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,14 +63,20 @@ def test_old_and_new_workers_and_producers_share_the_jobs(
 
 
 @pytest.mark.row(27)
+@pytest.mark.parametrize("shape", [{}, {"args": ["in", "order"], "tags": {"by": "name"}}], ids=["as now", "another"])
 def test_a_job_that_says_it_needs_a_newer_worker_is_left_to_one(
-    any_server: Server, client: Client, start_worker: Callable[..., WorkerProcess], ledger: Ledger, row: Row
+    shape: dict[str, Any],
+    any_server: Server,
+    client: Client,
+    start_worker: Callable[..., WorkerProcess],
+    ledger: Ledger,
+    row: Row,
 ) -> None:
     (job,) = row.put(client, 1)
     key = f"heavylift:{{light}}:job:{job.id}"
     understood = any_server.command("HGET", key, "spec")
-    row.inject("a version of the envelope that the workers do not understand, and another shape of it")
-    changed = json.loads(understood) | {"v": 2, "args": ["in", "order"], "tags": {"by": "name"}}
+    row.inject("a version of the envelope that the workers do not understand, as it is now or in another shape")
+    changed = json.loads(understood) | {"v": 2, **shape}
     any_server.command("HSET", key, "spec", json.dumps(changed))
     start_worker()
     wait_until("it is put back", lambda: job.state() == State.DELAYED)

@@ -32,12 +32,8 @@ def _seconds(text: str) -> Any:
     return typer.Option(metavar="S", help=text, rich_help_panel=TUNING, show_default=False)
 
 
-def _number(text: str) -> Any:
-    return typer.Option(metavar="N", help=text, rich_help_panel=TUNING, show_default=False)
-
-
-def _bytes(text: str) -> Any:
-    return typer.Option(metavar="BYTES", help=text, rich_help_panel=TUNING, show_default=False)
+def _number(text: str, metavar: str = "N") -> Any:
+    return typer.Option(metavar=metavar, help=text, rich_help_panel=TUNING, show_default=False)
 
 
 def worker(
@@ -69,7 +65,9 @@ def worker(
     threads: Annotated[int | None, _number("Threads of numeric libraries in such a process; 0 for any.")] = None,
     nice: Annotated[int | None, _number("Niceness of the processes for heavy jobs.")] = None,
     recycle_jobs: Annotated[int | None, _number("Renew such a process after so many jobs; 0 for never.")] = None,
-    recycle_rss: Annotated[int | None, _bytes("Renew such a process above this size while idle; 0 for never.")] = None,
+    recycle_rss: Annotated[
+        int | None, _number("Renew such a process above this size while idle; 0 for never.", "BYTES")
+    ] = None,
     middleware: Annotated[
         list[str] | None,
         typer.Option(metavar="MODULE:NAME", help="Put it around jobs; the first is outermost.", rich_help_panel=TUNING),

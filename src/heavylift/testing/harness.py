@@ -166,27 +166,18 @@ class Harness:
 
     def run_job(self, spec: JobSpec[R], *, attempt: int = 1, checkpoint: Any = None) -> Ran[R]:
         """Run one attempt of a request here and now, without Redis; see `run_job`."""
-        return run_job(
-            spec,
-            self.registry.handlers,
-            attempt=attempt,
-            checkpoint=checkpoint,
-            middleware=self.middleware,
-            max_payload=self.settings.max_payload,
-            max_result=self.settings.max_result,
-        )
+        return run_job(spec, self.registry.handlers, attempt=attempt, checkpoint=checkpoint, **self._run_options())
 
     async def run_job_async(self, spec: JobSpec[R], *, attempt: int = 1, checkpoint: Any = None) -> Ran[R]:
         """As `run_job`, with an async handler awaited on the running loop."""
         return await run_job_async(
-            spec,
-            self.registry.handlers,
-            attempt=attempt,
-            checkpoint=checkpoint,
-            middleware=self.middleware,
-            max_payload=self.settings.max_payload,
-            max_result=self.settings.max_result,
+            spec, self.registry.handlers, attempt=attempt, checkpoint=checkpoint, **self._run_options()
         )
+
+    def _run_options(self) -> dict[str, Any]:
+        """As a worker of these settings would run it."""
+        sizes = {name: getattr(self.settings, name) for name in ("max_payload", "max_result")}
+        return {"middleware": self.middleware, **sizes}
 
     def advance(self, by: float | timedelta) -> None:
         """Let so many seconds, or a `timedelta`, pass: what is due by then is run by the next `drain`."""

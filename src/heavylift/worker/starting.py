@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from heavylift.codec import decode_envelope, newer_version
 from heavylift.errors import InvalidJob
-from heavylift.job import ClaimedJob
+from heavylift.job import ENVELOPE_VERSION, ClaimedJob
 from heavylift.lanes.lane import Lane, LaneName, Start
 from heavylift.outcome import Interrupted, Invalid, Malformed, Outcome, TooNew, UnknownHandler
 from heavylift.registry import Registry
@@ -85,12 +85,14 @@ class Starting:
     def _prepare(self, entry: Running, queue: ServedQueue) -> Start | Outcome:
         """What the lane needs to run this job, or the outcome it has come to already."""
         job = entry.job
-        if (version := newer_version(job.spec)) is not None:
-            return TooNew(version)
         try:
             envelope = entry.envelope = decode_envelope(job.spec)
         except InvalidJob as wrong:
+            if version := newer_version(job.spec):  # of another shape, and for others to read
+                return TooNew(version)
             return Malformed(f"the stored job cannot be read: {wrong}")
+        if envelope.v > ENVELOPE_VERSION:
+            return TooNew(envelope.v)
         if self._attending:
             self._attending.claimed(entry)
         handler = self._registry.get(envelope.handler)

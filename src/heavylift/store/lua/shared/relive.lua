@@ -13,8 +13,8 @@ local function relive(id, job, envelope, nonce)
   if job.unique and select(2, held_by(job.unique)) then
     take_unique(id, job.unique, integer(call('HGET', job_key(id), 'starts')) or 0)
   end
-  call('HDEL', name, 'attempts', 'crashes', 'interruptions', 'unknown', 'unbegun', 'overcome', 'reason', 'cause', 'fingerprint',
-    'finished_at', 'expires', 'cancel', 'progress', 'blame', 'result', 'latest', 'replaced')
+  call('HDEL', name, 'attempts', 'crashes', 'interruptions', 'unknown', 'unbegun', 'overcome', 'reason', 'cause',
+    'fingerprint', 'finished_at', 'expires', 'cancel', 'progress', 'blame', 'result', 'latest', 'replaced')
   if envelope then
     local own = call('HGET', name, 'spec')
     if own then call('HSETNX', name, 'original', own) end
