@@ -6,8 +6,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install -q --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
-# Whole files side by side: each process has servers of its own.
-PARALLEL := -n logical --maxprocesses 4 --dist loadfile
+# Whole files side by side, the long ones not last: each process has servers of its own.
+PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 # A process with a test that no time-out ends says where it hangs, and dies; if the next one does too, so does the run.
 WATCHED := -o faulthandler_timeout=450 -o faulthandler_exit_on_timeout=true --max-worker-restart 1
 

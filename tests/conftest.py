@@ -16,6 +16,7 @@ from __future__ import annotations
 import multiprocessing.util
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,6 +40,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "leaves_descriptors: this test may leave file descriptors open")
     config.stash[LASTING] = []
     leftovers.adopt_orphans()
+    # What a shell starts in the background ignores it, as would all that the tests start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: the tests wait about as long as they compute."""
+    return min(4, (os.cpu_count() or 1) + 1)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
