@@ -57,6 +57,11 @@ def _stat(server: Server, command: str) -> int:
     return int(said["calls"])
 
 
+def _blocked(server: Server) -> int:
+    with server.client() as client:
+        return int(client.info("clients")["blocked_clients"])
+
+
 def test_a_server_is_asked_what_it_can_do_once_on_each_connection(make_client: MakeClient, kept: Server) -> None:
     client = make_client(kept.url)
 
@@ -187,15 +192,27 @@ def _is_kept(client: Any) -> bool:
         return False
 
 
-def test_many_producers_share_one_wait_and_hold_up_nobody_else(make_client: MakeClient, kept: Server) -> None:
-    client = make_client(kept.url)
-    client.enqueue(SPEC, durable="fsync")
-    before = _stat(kept, "WAITAOF")
-    with ThreadPoolExecutor(20) as pool:
-        slow = [pool.submit(client.enqueue, SPEC, durable="fsync") for _ in range(20)]
-        fast = [pool.submit(client.enqueue, SPEC) for _ in range(20)]
-        assert len({future.result().id for future in slow + fast}) == 40
-    assert _stat(kept, "WAITAOF") - before < 20
+def test_many_producers_share_one_wait_and_hold_up_nobody_else(
+    make_client: MakeClient, pair: tuple[Server, Server]
+) -> None:
+    """While one waits for the replica, others gather to wait together, and those who need not wait are served."""
+    primary, replica = pair
+    client = make_client(primary.url, command_timeout=20.0)
+    client.enqueue(SPEC, durable="replicated")
+    before = _stat(primary, "WAIT")
+    with ThreadPoolExecutor(41) as pool:
+        replica.pause()
+        try:
+            slow = [pool.submit(client.enqueue, SPEC, durable="replicated")]
+            wait_until("the first waits", lambda: _blocked(primary) == 1)
+            slow += [pool.submit(client.enqueue, SPEC, durable="replicated") for _ in range(20)]
+            fast = [pool.submit(client.enqueue, SPEC) for _ in range(20)]
+            assert len({future.result(10).id for future in fast}) == 20
+            assert not any(future.done() for future in slow)
+        finally:
+            replica.resume()
+        assert len({future.result().id for future in slow}) == 21
+    assert _stat(primary, "WAIT") - before < 20
 
 
 def test_a_handler_and_the_settings_can_ask_for_it(make_client: MakeClient, url: str) -> None:

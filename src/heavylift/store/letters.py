@@ -17,7 +17,7 @@ from heavylift.store.verbs import BATCH_BYTES, Verbs
 LETTERS_AT_ONCE = 100
 """Letters of one page at most."""
 
-REPLAYS_AT_ONCE = 50
+REPLAYS_AT_ONCE = 32
 """Jobs of one replay, one discard or one `revive`."""
 
 _WIDTH = 8

@@ -12,7 +12,7 @@ from heavylift.store.verbs import Verbs, flag, nothing
 MOST = 1000
 """Jobs that one call looks at, at most: Redis serves nobody else meanwhile."""
 
-SWEPT_AT_ONCE = 20
+SWEPT_AT_ONCE = 10
 """Jobs of each kind that a janitor has one sweep look at: those that expired, are over their time, or too many."""
 
 Cancelled: TypeAlias = Literal["cancelled", "asked", "ended"]
