@@ -92,8 +92,13 @@ def _rewritten(server: Server) -> bool:
 def test_a_redis_that_forgets_everything_is_gone_on_with(
     how: str, any_server: Server, start_worker: StartWorker, client: Client, ledger: Ledger, row: Row
 ) -> None:
-    """What it forgot is gone, and the end of a job that is not there any more does not bring back half of it."""
+    """What it forgot is gone, and the end of a job that is not there any more does not bring back half of it.
+
+    What handlers declare is soon there again, and the worker says what has happened.
+    """
     worker = start_worker()
+    declared = client.limits("light").limits
+    assert declared
     gone = client.enqueue(jobs.until_told.job(ledger=row.book, gate=str(row.gate)))
     wait_until("it runs", lambda: ledger.starts(gone.id))
     with row.steady(client, lossy=True):
@@ -111,6 +116,9 @@ def test_a_redis_that_forgets_everything_is_gone_on_with(
     with pytest.raises(JobNotFound):
         gone.record()
     worker.await_ready(client)
+    wait_until("its limits are there again", lambda: client.limits("light").limits == declared)
+    wait_until("it is said", lambda: client.workers()[0].get("forgotten") == 2, timeout=10)  # of two queues
+    assert worker.log.read_text().count("redis had forgotten the queue") == 2
     row.judge(any_server)
     assert len(ledger.starts(gone.id)) == 1
     assert any_server.command("EXISTS", f"heavylift:{{light}}:job:{gone.id}") == 0

@@ -260,25 +260,25 @@ def test_a_failed_assertion_says_what_is_enqueued(jobs: Harness) -> None:
 
 @pytest.mark.parametrize("what", [pay, "pay"])
 def test_secrets_are_compared_as_they_are(jobs: Harness, what: Any) -> None:
-    jobs.client.enqueue(pay.job("Hunter2", {"number": "4111", "holder": "Ada"}))
-    jobs.assert_enqueued(pay.job("Hunter2", {"number": "4111", "holder": "Ada"}))
+    jobs.client.enqueue(pay.job("Hunter2", {"number": "4111-1", "holder": "Ada"}))
+    jobs.assert_enqueued(pay.job("Hunter2", {"number": "4111-1", "holder": "Ada"}))
     jobs.assert_enqueued(what, {"password": "Hunter2"}, count=1)
-    jobs.refute_enqueued(pay.job("Hunter2", {"number": "5500", "holder": "Ada"}))
+    jobs.refute_enqueued(pay.job("Hunter2", {"number": "5500-0", "holder": "Ada"}))
     jobs.refute_enqueued(what, {"password": "[secret]"})
     with pytest.raises(AssertionError, match="like pay"):
-        jobs.refute_enqueued(pay.job("Hunter2", {"number": "4111", "holder": "Ada"}))
+        jobs.refute_enqueued(pay.job("Hunter2", {"number": "4111-1", "holder": "Ada"}))
 
 
 @pytest.mark.parametrize("what", [pay, "pay", None])
 def test_a_failed_assertion_shows_no_secret(jobs: Harness, what: Any) -> None:
-    jobs.client.enqueue(pay.job("Hunter2", {"number": "4111", "holder": "Ada"}))
+    jobs.client.enqueue(pay.job("Hunter2", {"number": "4111-1", "holder": "Ada"}))
     with pytest.raises(AssertionError) as missing:
-        jobs.assert_enqueued(what, {"password": "Hunter3", "card": {"number": "5500"}})
+        jobs.assert_enqueued(what, {"password": "Hunter3", "card": {"number": "5500-0"}})
     with pytest.raises(AssertionError) as there:
         jobs.refute_enqueued(what, {"password": "Hunter2"})
     assert "password='[secret]', card={'number': '[secret]'}" in str(missing.value)
     for shown in (str(missing.value), str(there.value), repr(jobs.assert_enqueued(pay))):
-        assert not any(secret in shown for secret in ("Hunter", "5500", "4111"))
+        assert not any(secret in shown for secret in ("Hunter", "5500-0", "4111-1"))
 
 
 def test_a_misspelt_argument_is_an_error_and_no_refutation(jobs: Harness) -> None:

@@ -36,7 +36,7 @@ def release(server: Server, **options: Any) -> Iterator[Worker]:
     """A worker whose handler `fetch` is declared with these options."""
 
     @handler(**options)
-    def fetch(host: str) -> None: ...
+    def fetch(host: str = "a") -> None: ...
 
     worker = Worker(Settings.load(env={}, redis_url=server.url, **FAST), Registry([fetch]), modules=[])
     worker.start()
@@ -86,6 +86,22 @@ def test_a_limit_that_the_code_does_not_declare_any_more_is_lifted(any_server: S
     client.limit("default", group="fetch", concurrency=7)
     started(any_server)
     assert limits(client) == (Limit("fetch", False, 7),), "by hand, where the code never says anything"
+
+
+def test_what_redis_has_forgotten_is_said_again_by_each_worker_and_once(any_server: Server, client: Client) -> None:
+    """Else jobs would go on without limits, and no schedule would tick, until a worker is started."""
+    declared = {"concurrency": 2, "schedule": "@yearly"}
+    with release(any_server, **declared) as one, release(any_server, **declared) as other:
+
+        def said() -> tuple[Any, ...]:
+            return limits(client), [schedule.name for schedule in client.schedules("default")]
+
+        before = wait_until("all is there", lambda: said() if said()[1] else None)
+        for times in (1, 2):
+            any_server.command("FLUSHALL")
+            wait_until("all is there again", lambda: said() == before)
+            wait_until("both have noticed", lambda: [it.announcing.forgotten for it in (one, other)] == [times] * 2)  # noqa: B023
+        assert client.queues() == ["default"]
 
 
 def test_of_two_releases_the_last_to_start_decides_and_the_other_does_not_take_it_back(

@@ -57,12 +57,13 @@ def test_each_tick_is_one_job_though_three_workers_look(
 def test_what_was_missed_is_made_up_for_once_or_not_at_all(
     client: Client, start_worker: StartWorker, any_server: Server
 ) -> None:
-    """An hour without workers, of a schedule that ticks every ten minutes."""
+    """Two months without workers, of a schedule that ticks every ten days."""
     for name, catch_up in (("once", "once"), ("skip", "skip")):
-        client.schedule(name, handlers.echo.job(1), Every(minutes=10), catch_up=catch_up)  # type: ignore[arg-type]
+        client.schedule(name, handlers.echo.job(1), Every(days=10), catch_up=catch_up)  # type: ignore[arg-type]
     (one, other) = client.schedules("light")
     due = one.upcoming[0]
-    long_ago = int(due.timestamp() * 1000) - 3_600_000
+    period = 10 * 86_400_000
+    long_ago = int(due.timestamp() * 1000) - 6 * period
     with any_server.client() as redis:
         redis.zadd(NAMES, {"once": long_ago, "skip": long_ago})
     start_worker(poll=1)
@@ -73,7 +74,7 @@ def test_what_was_missed_is_made_up_for_once_or_not_at_all(
     wait_until("both have gone on", caught_up, timeout=20)
     (one, other) = client.schedules("light")
     assert one.upcoming[0] == other.upcoming[0] == due
-    assert made(any_server) == [f"once@{int(due.timestamp() * 1000) - 600_000}"], "the latest of those missed"
+    assert made(any_server) == [f"once@{int(due.timestamp() * 1000) - period}"], "the latest of those missed"
 
 
 def test_a_tick_is_left_out_while_the_job_of_the_one_before_goes_on(

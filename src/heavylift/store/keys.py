@@ -281,6 +281,7 @@ META_FIELDS = {
     "step": "waiting that one unit of priority is worth (us); 60,000,000 if not there, 7e12 at most",
     "held_until": "a handler asked for a pause of the queue until then (ms)",
     "swept": "when a janitor last looked after the queue (ms)",
+    "epoch": "a mark of the first worker that served it: another one, or none, if Redis has forgotten the queue since",
     "mode": "`lines` while some group or key is limited, or they take turns: jobs stand in lines by path",
     "order": "`fair`: lines take turns; not there: by rank across all",
     "clock": "the virtual time, in the order `fair`; a turn is 1,000,000",

@@ -37,7 +37,8 @@ class CancelReply:
 class SweepReply:
     """What a sweep did: jobs that expired, ended jobs that were removed, and whether to sweep on at once.
 
-    `flows`: some jobs have to be told how their parents ended, or looked after. `now`: Redis' time (ms).
+    `flows`: some jobs have to be told how their parents ended, or looked after. `now`: Redis' time (ms). `epoch`: the
+    queue's mark (see `Fleet.epoch`), or "".
     """
 
     expired: int
@@ -45,6 +46,7 @@ class SweepReply:
     more: bool
     flows: bool = False
     now: int = 0
+    epoch: str = ""
 
 
 class Repairing(Verbs):
@@ -87,8 +89,8 @@ class Repairing(Verbs):
         """
 
         def parse(reply: Any) -> SweepReply:
-            expired, removed, more, flows, now = reply
-            return SweepReply(expired, removed, bool(more), bool(flows), now)
+            expired, removed, more, flows, now, epoch = reply
+            return SweepReply(expired, removed, bool(more), bool(flows), now, epoch.decode())
 
         return self._script(
             "sweep",

@@ -55,9 +55,13 @@ class Janitor(Service):
         handover: HandOver,
         queues: Sequence[str],
         settings: Settings,
+        on_sweep: Callable[[str, str], None] = lambda queue, epoch: None,
         on_crash: Callable[[BaseException], None] | None = None,
     ) -> None:
-        """`queues` are looked after even before anything was enqueued to them; `numbers` as the dispatcher's."""
+        """`queues` are looked after even before anything was enqueued to them; `numbers` as the dispatcher's.
+
+        `on_sweep` is called when a sweep went through, with the queue and its epoch.
+        """
         super().__init__("janitor", on_crash)
         self.recovered = 0
         self._worker = worker
@@ -66,6 +70,7 @@ class Janitor(Service):
         self._running = running
         self._settler = settler
         self._handover = handover
+        self._on_sweep = on_sweep
         self._served = set(queues)
         self._settings = settings
         self._lock = settings.lock
@@ -119,6 +124,7 @@ class Janitor(Service):
         if swept is None:
             return False
         self._mind_the_gap(queue, swept.now)
+        self._on_sweep(queue, swept.epoch)
         return self._take_over(queue) or swept.more
 
     def _mind_the_gap(self, queue: str, there: int) -> None:

@@ -10,6 +10,7 @@ At its start it writes what the handlers declare, once: see `Announcing` for why
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -57,7 +58,7 @@ class Scheduler(Service):
         self._registry = registry
         self._requests = requests
         self._poll = poll
-        self._undeclared = list(queues)
+        self._undeclared = deque(queues)
         self._unreadable: set[str] = set()
         self._passed_over = dict.fromkeys(queues, 0)  # of what is due: so many that cannot be read
         self._some = threading.Event()
@@ -67,6 +68,11 @@ class Scheduler(Service):
         self._some.set()
 
     wake = changed
+
+    def declare(self, queue: str) -> None:
+        """Redis has forgotten a queue: say again what its handlers declare. From any thread."""
+        self._undeclared.append(queue)
+        self._some.set()
 
     def run(self) -> None:
         """Fire what is due, then sleep until the next tick."""
@@ -91,7 +97,10 @@ class Scheduler(Service):
         Raises:
             Unavailable: Redis cannot be reached.
         """
-        self._undeclared = [queue for queue in self._undeclared if not self._declare(queue)]
+        for _ in range(len(self._undeclared)):
+            if not self._declare(self._undeclared[0]):
+                self._undeclared.append(self._undeclared[0])
+            self._undeclared.popleft()
         looks = [self._jobs.schedules(queue, due=True, offset=over) for queue, over in self._passed_over.items()]
         pages = dict(zip(self._passed_over, self._contact.round_trip(looks), strict=True))
         looked = {queue: page for queue, page in pages.items() if isinstance(page, SchedulePage)}

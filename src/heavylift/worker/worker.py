@@ -127,6 +127,7 @@ class Worker:
             poll=settings.poll,
             on_crash=crashed,
         )
+        self.announcing = Announcing(jobs, list(self.queues.queues), self.registry, self.scheduler.declare)
         numbers = itertools.count(1)
         self.dispatcher = Dispatcher(
             self.id,
@@ -158,16 +159,18 @@ class Worker:
             facts=self.facts,
             on_crash=crashed,
         )
+        repair = Contact("janitor", self._connect)
         self.janitor = Janitor(
             self.id,
             jobs,
-            Contact("janitor", self._connect),
+            repair,
             numbers=numbers,
             running=self.running,
             settler=self.settler,
             handover=self.handover,
             queues=list(self.queues.queues),
             settings=settings,
+            on_sweep=lambda queue, epoch: self.announcing.swept(queue, epoch, repair),
             on_crash=crashed,
         )
         self._services: list[Service] = [
@@ -277,6 +280,7 @@ class Worker:
             "settled": self.dispatcher.settled,
             "locks_lost": self.heartbeat.lost,
             "recovered": self.janitor.recovered,
+            "forgotten": self.announcing.forgotten,
         }
 
     @property
@@ -316,7 +320,6 @@ class Worker:
 
     def _wait_for_redis(self) -> None:
         contact = Contact("start", self._connect)
-        announcing = Announcing(self.jobs, list(self.queues.queues), self.registry)
         try:
             while not self._leaving():
                 try:
@@ -326,7 +329,7 @@ class Worker:
                     self.done.wait(contact.pause())
                     continue
                 try:
-                    if announcing.over(contact):
+                    if self.announcing.over(contact):
                         break
                 except Unavailable:
                     pass

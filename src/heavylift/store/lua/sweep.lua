@@ -8,11 +8,11 @@
 -- keys: meta line delayed blocked locks expiring completed failed cancelled purge outbox idle ring held
 -- args: limit:int keep_completed:int keep_failed:int most_completed:int most_failed:int
 -- reply: expired, removed, more (0 | 1: there is more to do), flows (0 | 1: `handover` or `tend` has something to do),
---        now
+--        now, epoch ("" if there is none)
 -- include: meta unique lines ending flow withdraw recount setback
 
 read_meta()
-local own = call('HMGET', meta_key, 'kept:completed', 'kept:failed', 'most:completed', 'most:failed', 'swept')
+local own = call('HMGET', meta_key, 'kept:completed', 'kept:failed', 'most:completed', 'most:failed', 'swept', 'epoch')
 keep_completed, keep_failed = integer(own[1]) or keep_completed, integer(own[2]) or keep_failed
 most_completed, most_failed = integer(own[3]) or most_completed, integer(own[4]) or most_failed
 if keep_completed ~= purge_time('completed') - now or keep_failed ~= purge_time('failed') - now then
@@ -115,4 +115,4 @@ local more = behind or buried > 0 -- they may be too many now
 for _, list in ipairs(leaving) do
   more = more or (#list == limit and not kept[list])
 end
-return { buried, removed, more and 1 or 0, (is_due(outbox_key) or is_due(blocked_key)) and 1 or 0, now }
+return { buried, removed, more and 1 or 0, (is_due(outbox_key) or is_due(blocked_key)) and 1 or 0, now, own[6] or '' }
