@@ -173,6 +173,20 @@ def test_a_delay_said_replaces_a_time_of_the_request() -> None:
     assert (job.delay_ms, job.due_ms) == (3000, None)
 
 
+def test_the_delay_of_a_handler_is_that_of_its_jobs_unless_something_else_says_when_they_are_due() -> None:
+    @handler(delay=60)
+    def remind(whom: str) -> None: ...
+
+    spec, at = remind.job("ada"), datetime(2030, 1, 1, tzinfo=UTC)
+    assert make(spec).delay_ms == 60_000
+    assert make(spec, delay=0).delay_ms == 0
+    for job in make(spec, at=at), make(spec.with_options(JobOptions(at=at))):
+        assert (job.delay_ms, job.due_ms) == (0, int(at.timestamp()) * 1000)
+    debounced = make(spec, unique=Unique(debounce=5))
+    assert (debounced.delay_ms, debounced.quiet_ms) == (0, 5000)
+    assert Requests(1000).make_repeated(spec)[1].delay_ms == 0, "a schedule's tick does"
+
+
 def test_what_was_said_for_one_job_does_not_stick_to_the_next() -> None:
     requests = Requests(1000)
     assert requests.make(PLAIN, said({"priority": 4}))[1].priority == 4

@@ -51,6 +51,7 @@ class HandlerOptions(TypedDict, total=False):
             failures so far (from 1) that returns seconds.
         retry_on: only these exceptions are tried again; all if not given.
         give_up_on: these are not, whatever `retry_on` says.
+        delay: seconds or timedelta until its jobs may run, from the enqueue.
         priority: of its jobs; lower goes first.
         expires: seconds or timedelta; a job not started by then is not started at all.
         keep: seconds or timedelta that ended jobs are kept; `keep_failed`: that dead letters are, if not as long.
@@ -86,6 +87,7 @@ class HandlerOptions(TypedDict, total=False):
     backoff: Backoff | float | Sequence[float] | Callable[[int], float]
     retry_on: type[BaseException] | tuple[type[BaseException], ...]
     give_up_on: type[BaseException] | tuple[type[BaseException], ...]
+    delay: float | timedelta
     priority: int
     expires: float | timedelta
     keep: float | timedelta
@@ -267,8 +269,8 @@ def _returns(fn: FunctionType, names: Mapping[str, Any]) -> Any:
 # --- the options --------------------------------------------------------------------------------------
 
 _KEPT = ("keep", "keep_failed", "keep_count", "keep_failed_count")
-_CARRIED = ("priority", "expires", *_KEPT, "tags", "unique", "durable", "secret", "group", "key")
-_JOB_OPTIONS = ("timeout", "grace", "retries", "priority", "expires", *_KEPT, "durable")
+_CARRIED = ("delay", "priority", "expires", *_KEPT, "tags", "unique", "durable", "secret", "group", "key")
+_JOB_OPTIONS = ("timeout", "grace", "retries", "delay", "priority", "expires", *_KEPT, "durable")
 
 
 def _plain(value: Any) -> Any:

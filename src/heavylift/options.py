@@ -150,10 +150,12 @@ class JobOptions(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     flow: str | None = None
 
     def merged(self, over: JobOptions) -> JobOptions:
-        """These options with what `over` says put on top."""
+        """These options with those of `over` on top. A delay, a time or a debounce said there replaces any of these."""
         said = {name: value for name in self.__struct_fields__ if (value := getattr(over, name)) not in (None, ())}
         if self.secret and "secret" in said:
             said["secret"] = tuple(dict.fromkeys(self.secret + over.secret))  # a secret stays one
+        if over.delay is not None or over.at is not None or getattr(over.unique, "debounce", None) is not None:
+            said = {"delay": None, "at": None} | said
         return msgspec.structs.replace(self, **said) if said else self
 
 

@@ -146,6 +146,8 @@ class Requests:
     def make_repeated(self, spec: JobSpec[Any], over: JobOptions = NOTHING) -> tuple[str, NewJob]:
         """The queue and the pattern for jobs that a schedule makes again and again; the pattern's id does not count.
 
+        The tick says when they are due, not the handler's `delay`.
+
         Raises:
             InvalidArgument: as `make`, and for what makes no sense of many jobs.
         """
@@ -153,17 +155,14 @@ class Requests:
             if value := getattr(over, name):
                 raise InvalidArgument(name, value, "leave it out: it makes no sense for the jobs of a schedule")
         queue, job = self.make(spec, over)
-        return queue, replace(job, spec=stamped(job.spec, 0), durable=None)
+        return queue, replace(job, spec=stamped(job.spec, 0), durable=None, delay_ms=0)
 
     def merged(self, base: JobOptions, over: JobOptions) -> JobOptions:
         """What is said of one job, checked: its own options with `over` on top."""
         last_base, last_over, last = self._last
         if base is last_base and over is last_over:
             return last
-        if over.delay is not None or over.at is not None:
-            merged = JobOptions(**{**_fields(base), "delay": None, "at": None}).merged(over)
-        else:
-            merged = base.merged(over)
+        merged = base.merged(over)
         check_options(merged)
         _check_correlation(merged.correlation_id)
         if merged == NOTHING:
@@ -233,10 +232,6 @@ def _announced(announce: Announce, job: Enqueuing, options: JobOptions) -> tuple
 def _check_correlation(value: object) -> None:
     if value is not None and (not isinstance(value, str) or not 1 <= len(value) <= 200):
         raise InvalidArgument("correlation_id", value, "give a string of 1 to 200 characters")
-
-
-def _fields(options: JobOptions) -> dict[str, Any]:
-    return {name: getattr(options, name) for name in options.__struct_fields__}
 
 
 def _unique(unique: Unique | Literal[False] | None, spec: JobSpec[Any]) -> dict[str, Any]:

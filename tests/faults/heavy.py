@@ -157,9 +157,12 @@ def breeds(ctx: Context, ledger: str, folder: str, heeds: bool) -> None:
 
 @handler(lane="cpu", queue="heavy", timeout=60, grace=5, retries=0)
 def waits_for_its_own(ctx: Context, ledger: str, folder: str) -> None:
-    """Runs a program to its end, as most do; the call ends the program when the handler is asked to stop."""
+    """Runs a program to its end, as most do; the call ends the program when the handler is asked to stop.
+
+    Not while it starts it: the program gets its word, and says that it is there, when that is over.
+    """
     note(ledger, ctx, "start")
-    subprocess.run(["/bin/sh", "-c", f"echo $$ > {folder}/child; exec sleep 1000"], check=True)
+    subprocess.run(["/bin/sh", "-c", f"read go; echo $$ > {folder}/child; exec sleep 1000"], input=b"go\n", check=True)
 
 
 @handler(lane="cpu", queue="heavy")
