@@ -70,8 +70,9 @@ def test_nothing_that_still_runs_is_taken_over_when_redis_was_away_for_longer_th
     assert [row.starts(job) for job in alone] == [1] * 4
     for job in stopped:
         counters = job.record().counters
-        assert (counters.crashes, counters.attempts) == (0, 0)
-        assert counters.interruptions == row.starts(job) - 1
+        put_back = counters.starts - 1  # more than once, if the answer to a claim took so long that its lock was old
+        assert put_back >= row.starts(job) - 1 >= 1, "not all of those began"
+        assert (counters.crashes, counters.attempts, counters.interruptions) == (0, 0, put_back)
     assert [worker["recovered"] for worker in client.workers()] == [0, 0]
 
 

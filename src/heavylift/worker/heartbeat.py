@@ -5,6 +5,9 @@ it asks Redis it looks at its own clock: an attempt whose lock could not be rene
 its handler's `on_lost_contact`; most are stopped while the lock still protects them. A lock that Redis says is
 another's stops its attempt at once. The answer also carries the cancel requests that pub/sub may have lost.
 
+What this one cannot renew, others cannot either: where it was Redis that was away. So it also says when locks are not
+to be trusted (`in_doubt`): they look expired, and their holders are alive and about to renew them.
+
 A lock is renewed as long as there is an attempt. One that its lane has no more, and that is not settled a whole lock
 later, will not be: by a defect of ours, or because middleware does not return. Its lock is let go, and another worker
 takes the job over.
@@ -30,6 +33,9 @@ SELF_FENCE = 0.7
 
 MOST = 500
 """Locks per script call."""
+
+MISSED = 2
+"""Renewals that may not go through before locks are in doubt. They last for more, so none has expired by then."""
 
 
 class Heartbeat(Service):
@@ -57,6 +63,8 @@ class Heartbeat(Service):
         self._interval = interval
         self._facts = facts
         self._due = threading.Event()
+        self._heard = time.monotonic()  # when the last beat went through
+        self._doubt_until = 0.0
         self.lost = 0
 
     def wake(self) -> None:
@@ -68,8 +76,18 @@ class Heartbeat(Service):
         """True while Redis cannot be reached."""
         return self._contact.down_since is not None
 
+    def in_doubt(self) -> bool:
+        """True if no beat went through for long, or for one lock after it did again. From any thread."""
+        now = time.monotonic()
+        return now < self._doubt_until or now - self._heard > self._doubtful()
+
+    def doubt(self) -> None:
+        """Redis was away for an unknown time."""
+        self._doubt_until = time.monotonic() + self._lock
+
     def run(self) -> None:
         """Beat until stopped. While Redis is away, try often: the locks are running out."""
+        self._heard = time.monotonic()
         try:
             while not self.stopping.is_set():
                 reached = self._beat()
@@ -103,6 +121,7 @@ class Heartbeat(Service):
             replies = self._contact.round_trip(calls)
         except Unavailable:
             return False
+        self._went_through()
         refused = 0
         for (queue, entries), reply in zip(batches, replies, strict=False):
             if isinstance(reply, StoreError):
@@ -111,6 +130,17 @@ class Heartbeat(Service):
                 continue
             self._renewed(entries, sent, set(reply.lost), set(reply.cancelled))
         return not refused
+
+    def _went_through(self) -> None:
+        now = time.monotonic()
+        gap = now - self._heard
+        if gap > self._doubtful():
+            self.doubt()
+            log.info("no renewal went through for a while; leaving expired locks alone", gap_s=round(gap, 3))
+        self._heard = now  # last: it ends the doubt for whoever asks meanwhile
+
+    def _doubtful(self) -> float:
+        return max(self._lock - MISSED * self._interval, 1.5 * self._interval)
 
     def _newest(self) -> list[Running]:
         """The last attempt of each job. If the same job is here twice, the older one has lost its lock to the newer."""

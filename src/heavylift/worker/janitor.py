@@ -5,10 +5,11 @@ Each round, for every known queue: locks that expired are taken over, and their 
 that were kept long enough are removed. Every call is bounded, and so is a round: no queue's lost jobs wait for what
 there is to remove in another. If more is left, the next round follows at once.
 
-After Redis was away, or took no writes, for longer than half a lock, all locks may look expired though their holders
+After Redis was away, or took no writes, for a good part of a lock, all locks may look expired though their holders
 live; and so they may when this worker was frozen, or Redis' clock was set forward. The janitor then takes nothing for
-one lock period and lets them renew first. It goes by calls that failed or took long, not by how long a round took. A
-sweep that went through is the proof that a queue takes writes; only then are its locks looked at.
+one lock period and lets them renew first. That an outage was too long says the heartbeat, which goes to Redis so often
+that it also sees what falls between two of this janitor's rounds. A sweep that went through is the proof that a queue
+takes writes; only then are its locks looked at.
 """
 
 from __future__ import annotations
@@ -55,12 +56,14 @@ class Janitor(Service):
         handover: HandOver,
         queues: Sequence[str],
         settings: Settings,
+        in_doubt: Callable[[], bool] = lambda: False,
         on_sweep: Callable[[str, str], None] = lambda queue, epoch: None,
         on_crash: Callable[[BaseException], None] | None = None,
     ) -> None:
         """`queues` are looked after even before anything was enqueued to them; `numbers` as the dispatcher's.
 
-        `on_sweep` is called when a sweep went through, with the queue and its epoch.
+        `in_doubt` says whether locks may look expired that are not. `on_sweep` is called when a sweep went through,
+        with the queue and its epoch.
         """
         super().__init__("janitor", on_crash)
         self.recovered = 0
@@ -70,16 +73,15 @@ class Janitor(Service):
         self._running = running
         self._settler = settler
         self._handover = handover
+        self._in_doubt = in_doubt
         self._on_sweep = on_sweep
         self._served = set(queues)
         self._settings = settings
         self._lock = settings.lock
         self._interval = settings.sweep
+        self._began = time.monotonic()
         self._numbers = numbers
         self._unanswered: dict[str, Any] = {}
-        self._began = self._heard = time.monotonic()  # heard: when the last call went through
-        self._paused = self._interval  # seconds since then that nothing was to be called
-        self._silence = self._silence_end = 0.0  # the last time that nothing went through: how long, and until when
         self._swept: dict[str, tuple[float, int]] = {}  # when the last sweep of a queue went through, here and by Redis
         self._refused: set[str] = set()  # queues whose last sweep did not
         self._hands_off_until: dict[str, float] = {}
@@ -91,7 +93,6 @@ class Janitor(Service):
                 try:
                     more = self.round()
                     pause = 0.0 if more else self._interval * random.uniform(0.8, 1.2)
-                    self._paused = pause
                 except Unavailable:
                     pause = self._contact.pause()
                 self.stopping.wait(pause)
@@ -132,10 +133,8 @@ class Janitor(Service):
         here = time.monotonic()
         before, before_there = self._swept.get(queue, (self._began, there))
         self._swept[queue] = here, there
-        away = self._silence if before < self._silence_end else 0.0
-        if queue in self._refused:
-            self._refused.discard(queue)
-            away = max(away, here - before - self._interval)
+        away = here - before if queue in self._refused else 0.0
+        self._refused.discard(queue)
         ahead = (there - before_there) / 1000 - (here - before)
         if max(away, ahead) > self._lock / 2:
             self._hands_off_until[queue] = here + self._lock
@@ -143,13 +142,8 @@ class Janitor(Service):
             log.info(f"{why}; leaving expired locks alone", queue=queue, gap_s=round(max(away, ahead), 3))
 
     def _call(self, call: Call[Any]) -> Any:
-        """The reply to one call, or the `StoreError` that refuses it. A long time without any is noted."""
+        """The reply to one call, or the `StoreError` that refuses it."""
         (reply,) = self._contact.round_trip([call])
-        here = time.monotonic()
-        silence = here - self._heard - self._paused
-        self._heard, self._paused = here, 0.0
-        if silence > self._lock / 2:
-            self._silence, self._silence_end = silence, here
         return reply
 
     def _known_queues(self) -> list[str]:
@@ -158,7 +152,7 @@ class Janitor(Service):
 
     def _take_over(self, queue: str) -> bool:
         """Take over up to `MOST` expired locks; True if there may be more."""
-        if time.monotonic() < self._hands_off_until.get(queue, 0.0):
+        if self._in_doubt() or time.monotonic() < self._hands_off_until.get(queue, 0.0):
             return False
         call = self._unanswered.get(queue) or self._jobs.takeover(
             queue, self._worker, next(self._numbers), lease_ms=int(self._lock * 1000), limit=MOST

@@ -170,6 +170,7 @@ class Worker:
             handover=self.handover,
             queues=list(self.queues.queues),
             settings=settings,
+            in_doubt=self.heartbeat.in_doubt,
             on_sweep=lambda queue, epoch: self.announcing.swept(queue, epoch, repair),
             on_crash=crashed,
         )
@@ -326,6 +327,7 @@ class Worker:
                     self._check_server()
                 except Unavailable as away:
                     contact.lost(away)
+                    self.heartbeat.doubt()
                     self.done.wait(contact.pause())
                     continue
                 try:
