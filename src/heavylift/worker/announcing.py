@@ -84,7 +84,9 @@ class Announcing:
         for reply in replies:
             if isinstance(reply, StoreError) and not isinstance(reply, Busy):
                 log.warning("redis refused what the handlers declare", error=str(reply))
+        if any(isinstance(reply, Busy) for reply in replies):
+            return False
         epoch = replies[1]
         if epoch and not isinstance(epoch, StoreError):
             self._epochs[queue] = epoch
-        return not any(isinstance(reply, Busy) for reply in replies)
+        return True
