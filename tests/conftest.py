@@ -221,7 +221,7 @@ def _left_behind(request: pytest.FixtureRequest, before: dict[int, str], already
         return not seen
 
     try:
-        wait_until("nothing left behind", nothing, timeout=1.0)
+        wait_until("nothing left behind", nothing, timeout=10.0)
     except AssertionError:
         return seen
     return []

@@ -309,7 +309,7 @@ for number in range(rounds):
         try:
             path = pathlib.Path(unquote(urlsplit(url).path))
             named, kept = embedded._talk(path, "CLIENT SETNAME heavylift:visitor", f"SET {name}:{number} 1")
-        except OSError:
+        except (OSError, embedded.Unavailable):  # the servers it started were killed before they answered
             continue
         if kept == "OK":
             break

@@ -11,7 +11,7 @@ import psutil
 T = TypeVar("T")
 
 
-def wait_until(description: str, predicate: Callable[[], T], timeout: float = 5.0) -> T:
+def wait_until(description: str, predicate: Callable[[], T], timeout: float = 20.0) -> T:
     """The first truthy value of `predicate`.
 
     Raises:

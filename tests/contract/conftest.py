@@ -20,6 +20,7 @@ from heavylift.worker.worker import Worker
 from tests.contract import handlers
 from tests.fleets import Cluster
 from tests.servers import Server
+from tests.waiting import wait_until
 
 MODULE = "tests.contract.handlers"
 
@@ -88,7 +89,8 @@ def work(places: tuple[Settings, Settings]) -> Work:
         try:
             yield worker
         finally:
-            assert worker.stop(2.0), "the worker's loops have ended"
+            worker.stop(2.0)
+            wait_until("the worker's loops have ended", worker.stop, timeout=10)
             assert worker.crashed is None
 
     return working

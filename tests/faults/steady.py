@@ -52,7 +52,8 @@ class Steady(threading.Thread):
         wait_until("the load is under way", lambda: len(self._ledger.counts("finish")) > 2 * SOME, timeout=15)
         since = time.monotonic_ns()
         time.sleep(CALM)  # the measurement itself
-        self.baseline = sum(it.event == "finish" and it.at >= since for it in self._ledger.entries()) / CALM
+        finished = sum(it.event == "finish" and it.at >= since for it in self._ledger.entries())
+        self.baseline = min(finished * 1e9 / (time.monotonic_ns() - since), SOME / PAUSE)
 
     def back(self, cleared: int) -> float | None:
         """Seconds from the end of the fault (monotonic ns) until the rate was back at 90 %; None if it is not yet."""

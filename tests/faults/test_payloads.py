@@ -8,7 +8,6 @@ import json
 import os
 import pickle
 import signal
-import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -272,7 +271,7 @@ def test_a_payload_at_the_limit_is_taken_and_one_above_is_refused_unsent(
         row.acknowledged(whole)
         assert [job.result(60) for job in whole] == [LARGEST - FRAME] * 8
     row.judge(any_server)
-    assert during < before + 1.0, "the 99th percentile of the others' waits, in seconds"
+    assert during < before + 1.0, "the longest of the others' waits but one, in seconds"
 
 
 FRAME = len('{"payload":""}')
@@ -284,14 +283,14 @@ def _filled(size: int) -> JobSpec[int]:
 
 
 def _waits(client: Client, row: Row, count: int) -> float:
-    """The 99th percentile of how long small jobs take, one after the other."""
+    """How long small jobs take, one after the other: the longest but one."""
     took = []
     for _ in range(count):
         began = time.monotonic()
         (job,) = row.put(client, 1)
         assert job.result(20) == 1
         took.append(time.monotonic() - began)
-    return statistics.quantiles(took, n=100)[-1]
+    return sorted(took)[-2]
 
 
 @pytest.mark.row(56)

@@ -28,7 +28,7 @@ def proxy(any_server: Server) -> Iterator[Proxy]:
 @contextmanager
 def talking(proxy: Proxy) -> Iterator[redis.Redis]:
     client = redis.Redis(
-        port=proxy.port, socket_timeout=0.3, retry=Retry(NoBackoff(), 0), single_connection_client=True
+        port=proxy.port, socket_timeout=1.0, retry=Retry(NoBackoff(), 0), single_connection_client=True
     )
     try:
         yield client

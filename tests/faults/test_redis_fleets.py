@@ -97,7 +97,7 @@ def test_after_a_split_brain_one_completion_counts(sentinel: Sentinel, tmp_path:
         wait_until("another is primary", lambda: sentinel.address() == sentinel.replica.port, timeout=20)
         row.clear()
         sentinel.primary.resume()
-        wait_until("the old one follows", lambda: _role(sentinel.primary) == "slave", timeout=20)
+        wait_until("the old one follows", lambda: _role(sentinel.primary) == "slave", timeout=45)
         row.put(client, 20)
         row.await_running(15)
         row.judge(sentinel.replica)
@@ -140,7 +140,7 @@ def test_what_was_taken_over_on_the_other_side_of_a_split_is_not_completed_by_wh
             row.gate.with_name("gate.1").touch()
             wait_until("the first has its result", lambda: (held.id, 1) in _finished(ledger))
             sentinel.primary.resume()
-            wait_until("the old one follows", lambda: _role(sentinel.primary) == "slave", timeout=20)
+            wait_until("the old one follows", lambda: _role(sentinel.primary) == "slave", timeout=45)
             for proxy in between:
                 proxy.pass_on()
             wait_until("it is refused", lambda: "a late settlement was refused" in first.log.read_text(), timeout=30)

@@ -81,10 +81,10 @@ def fire_and_die(url: str, when: str) -> int:
 def test_a_worker_killed_at_the_write_of_a_tick_leaves_it_to_others_or_done(
     when: str, any_server: Server, start_worker: StartWorker, client: Client, ledger: Ledger, row: Row
 ) -> None:
-    client.schedule("rare", jobs.quick.job(ledger=row.book), Every(hours=1))
+    client.schedule("rare", jobs.quick.job(ledger=row.book), Every(days=10))
     with any_server.client() as redis:
         (due,) = redis.zrange("heavylift:{light}:schedules", 0, -1, withscores=True)
-        tick = int(due[1]) - 3_600_000
+        tick = int(due[1]) - 10 * 86_400_000
         redis.zadd("heavylift:{light}:schedules", {"rare": tick})
 
     row.inject(f"kill -9 {when} the write of a tick")

@@ -56,7 +56,7 @@ def let_pass(seconds: float) -> None:
     wait_until("a moment to pass", lambda: time.monotonic() >= then)
 
 
-def both_free(bench: Bench, timeout: float = 1.0) -> None:
+def both_free(bench: Bench, timeout: float = 10.0) -> None:
     wait_until("both slots to be free", lambda: bench.lane.free() == 2, timeout)
 
 
@@ -184,10 +184,11 @@ def test_a_running_child_that_is_killed_is_a_crash_of_its_job_alone(bench: Bench
     both_free(bench)
 
 
-def test_the_slot_of_a_killed_child_is_back_within_a_second(bench: Bench) -> None:
+def test_the_slot_of_a_killed_child_is_back_at_once(bench: Bench) -> None:
     id = bench.start("die", number=int(signal.SIGKILL))
     assert bench.sink.outcome(id) == Died("killed:SIGKILL")
-    both_free(bench, 1.0)
+    both_free(bench)
+    assert bench.lane._keeper.launcher._not_before <= time.monotonic(), "no pause was taken"
     assert bench.sink.frees >= 3
 
 
@@ -368,16 +369,17 @@ def test_forty_recycles_leave_nothing_behind(tmp_path: Path) -> None:
         seen = {result(bench.run("facts"))["pid"] for _ in range(45)}
         assert len(seen) == 45
         assert bench.lane.snapshot()["recycled"] == 45
-        both_free(bench, 3)
-        wait_until("only the slots and the server", lambda: len(_family()) == 3, 5)
+        both_free(bench)
+        wait_until("only the slots and the server", lambda: len(_family()) == 3, 10)
 
 
 def _family() -> list[psutil.Process]:
-    return [
-        child
-        for child in psutil.Process().children(recursive=True)
-        if running(child.pid) and not any(word in " ".join(child.cmdline()) for word in OTHERS)
-    ]
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it has just ended
+            if running(child.pid) and not any(word in " ".join(child.cmdline()) for word in OTHERS):
+                found.append(child)
+    return found
 
 
 OTHERS = ("resource_tracker", "redis-server", "valkey-server", "redis-sentinel")
@@ -403,7 +405,7 @@ def test_handlers_that_cannot_be_imported_make_the_lane_not_ready_and_no_storm_o
         assert not seen["ready"]
         assert "this module is broken" in seen["problem"]
         assert bench.lane.free() == 0
-        wait_until("a second try", lambda: bench.lane.snapshot()["started"] >= 3, 5)
+        wait_until("a second try", lambda: bench.lane.snapshot()["started"] >= 3, 30)
         assert time.monotonic() - began >= 1.0
 
 

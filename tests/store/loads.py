@@ -96,6 +96,7 @@ class Load:
         again = self._timed("takeover", jobs.takeover(QUEUE, "w", next(self._numbers), LEASE, 50))
         self._settle(again, [Settlement(State.WAITING, count="interruptions", keep_rank=True)], size)
         self._timed("pass_on", jobs.pass_on(QUEUE))
+        self._timed("epoch", jobs.epoch(QUEUE, new_id()))
         self._timed("seen", jobs.beat("w", {}, LEASE)[-1])
 
     def _claim(self, verb: str = "claim", most: int = 50) -> list[ClaimedJob]:

@@ -85,7 +85,7 @@ def test_a_cut_connection_is_said_and_made_anew_at_the_next_use(server: Server, 
 
 
 def test_a_frozen_server_is_given_up_on_in_time(server: Server) -> None:
-    impatient = Connection(Target.from_url(server.url, command_timeout=0.2), name="test")
+    impatient = Connection(Target.from_url(server.url, command_timeout=1.0), name="test")
     impatient.ask(enqueue("a"))
     server.pause()
     try:

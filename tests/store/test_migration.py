@@ -356,7 +356,7 @@ def test_the_other_queues_go_on_when_a_node_is_gone(cluster: Cluster, connection
     connection.round_trip([VERBS.counts(queue) for queue in queues])
     gone = cluster.nodes[2]
     gone.pause()
-    impatient = Connection(Target.from_url(cluster.url, cluster=True, command_timeout=0.3), name="test", patience=0)
+    impatient = Connection(Target.from_url(cluster.url, cluster=True, command_timeout=1.5), name="test", patience=0)
     try:
         answers = impatient.round_trip([VERBS.counts(queue) for queue in queues])
     finally:

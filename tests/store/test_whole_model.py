@@ -178,7 +178,8 @@ class Whole(machines.StoreMachine):
 
     @rule(worker=workers, queue=queues)
     def a_worker_is_there(self, worker: str, queue: str) -> None:
-        for call in (*self.verbs.beat(worker, {}, HOUR), self.verbs.pass_on(queue)):
+        mark = self.verbs.epoch(queue, f"e{self.next()}")
+        for call in (*self.verbs.beat(worker, {}, HOUR), self.verbs.pass_on(queue), mark):
             self.ask(call)
 
     @rule(key=st.sampled_from("xy"), how=st.sampled_from(["done", "forget", "dies"]), lost=st.booleans())

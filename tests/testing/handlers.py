@@ -53,7 +53,7 @@ def refuse() -> None:
     raise Reject("never")
 
 
-@handler(queue="slow", timeout=0.05, retries=1, backoff=[60.0])
+@handler(queue="slow", timeout=0.5, retries=1, backoff=[60.0])
 def spin(ctx: Context, attempts: int) -> int:
     """Ends by itself only from that attempt on."""
     while ctx.attempt < attempts:
@@ -61,7 +61,7 @@ def spin(ctx: Context, attempts: int) -> int:
     return ctx.attempt
 
 
-@handler(queue="slow", timeout=0.05, retries=1, backoff=[60.0])
+@handler(queue="slow", timeout=0.5, retries=1, backoff=[60.0])
 async def wait(ctx: Context, attempts: int) -> int:
     while ctx.attempt < attempts:
         await asyncio.sleep(60)

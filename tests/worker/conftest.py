@@ -94,6 +94,7 @@ def start_worker(any_server: Server) -> Iterator[StartWorker]:
     for gate in list(handlers.gates.values()):
         gate.set()
     for worker in workers:
-        assert worker.stop(), "the worker's loops have ended"
+        worker.stop()
+        wait_until("the worker's loops have ended", lambda it=worker: it.stop(), timeout=10)  # type: ignore[misc]
         assert worker.crashed is None
         assert len(worker.running) == 0

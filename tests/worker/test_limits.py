@@ -104,6 +104,18 @@ def test_what_redis_has_forgotten_is_said_again_by_each_worker_and_once(any_serv
         assert client.queues() == ["default"]
 
 
+def test_it_is_said_again_to_a_redis_that_came_back_with_older_data(any_server: Server, client: Client) -> None:
+    """Of before the limit was declared: the last sweep that it knows of is older than one that went through."""
+    with release(any_server, concurrency=2) as worker, any_server.client() as redis:
+        before = limits(client)
+        meta = worker.jobs.keys("default").meta
+        wait_until("a sweep is noted", lambda: worker.janitor._noted.get("default"))
+        redis.hdel(meta, "limit:fetch", "declared:fetch", "limits", "mode")
+        redis.hset(meta, "swept", 1)
+        wait_until("it is noticed", lambda: worker.announcing.forgotten == 1)
+        assert limits(client) == before
+
+
 def test_of_two_releases_the_last_to_start_decides_and_the_other_does_not_take_it_back(
     any_server: Server, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,14 +137,14 @@ def test_a_handler_has_its_whole_queue_rest_and_uses_no_attempt(
     start_worker: StartWorker, store: Store, client: Client, asking: Any, queue: str
 ) -> None:
     start_worker(queues={queue: 1})
-    first = store.enqueue(asking.job(0.5), queue=queue)
+    first = store.enqueue(asking.job(1.5), queue=queue)
     wait_until("the queue rests", lambda: store.connection.ask(store.jobs.counts(queue)).held_ms)
     second = store.enqueue(asking.job(0.01), queue=queue)
     assert store.state(second, queue) == State.WAITING
     ended = store.ended(first, queue)
     assert (ended.result, ended.counters.attempts, ended.counters.starts) == ("done", 0, 2)
     told, done = ended.attempts
-    assert done.started_at - told.started_at >= 500
+    assert done.started_at - told.started_at >= 1500
     assert store.ended(second, queue).attempts[0].started_at - told.started_at >= 500
 
 

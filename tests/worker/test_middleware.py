@@ -98,11 +98,12 @@ def test_the_end_of_a_killed_child_is_seen_by_the_worker(start_worker: StartWork
 def test_a_process_of_the_cpu_lane_flushes_when_it_is_renewed_and_when_it_is_closed(
     start_worker: StartWorker, store: Store, path: Path
 ) -> None:
-    worker = start_worker(queues=BOTH, middleware=NAMED, recycle_jobs=1)
+    worker = start_worker(queues=BOTH, middleware=NAMED, recycle_jobs=1, grace=10.0)
     job = store.enqueue(handlers.where_heavy.job())
     store.ended(job, "heavy")
     child = _one(path, "call", job)["pid"]
     wait_until("the old process has flushed", lambda: {"hook": "flush", "pid": child} in trail(path))
+    wait_until("the next one is there", lambda: worker.lanes["cpu"].free() == 1, timeout=10)
     assert worker.stop()
     assert (
         len({line["pid"] for line in trail(path) if line["hook"] == "flush"}) == 3

@@ -119,8 +119,8 @@ def test_nothing_is_claimed_without_a_free_place(start_worker: StartWorker, stor
 
 def test_a_heavy_backlog_does_not_hold_up_a_light_job(start_worker: StartWorker, store: Store) -> None:
     start_worker(queues={"light": 1, "heavy": 1}, slots=1)
-    heavy = [store.enqueue(handlers.spin.job(seconds=0.2)) for _ in range(5)]
-    wait_until("a heavy one runs", lambda: store.state(heavy[0], "heavy") == State.ACTIVE)
+    heavy = [store.enqueue(handlers.spin.job(seconds=0.5)) for _ in range(5)]
+    wait_until("a heavy one runs", lambda: store.state(heavy[0], "heavy") != State.WAITING)
     light = store.enqueue(handlers.echo.job(7))
     assert store.ended(light).result == 7
     assert store.state(heavy[-1], "heavy") == State.WAITING
@@ -322,11 +322,19 @@ def test_a_handler_may_finish_without_contact(start_worker: StartWorker, store: 
 
 def test_one_enqueue_wakes_one_worker(start_worker: StartWorker, store: Store) -> None:
     workers = [start_worker(poll=30.0) for _ in range(4)]
-    wait_until("all are idle", lambda: store.connection.command("ZCARD", store.jobs.keys("light").idle) == 4)
-    before = [worker.dispatcher.rounds for worker in workers]
+    seen: list[list[int]] = []
+
+    def rounds() -> list[int] | None:
+        """Once all are idle, and have noticed it themselves."""
+        seen.append([worker.dispatcher.rounds for worker in workers])
+        idle = store.connection.command("ZCARD", store.jobs.keys("light").idle) == 4
+        return seen[-1] if idle and seen[-4:] == seen[-1:] * 4 else None
+
+    before = wait_until("all are idle", rounds)
     store.ended(store.enqueue(handlers.echo.job(1)))
-    wait_until("all are idle again", lambda: store.connection.command("ZCARD", store.jobs.keys("light").idle) == 4)
-    woken = [worker.dispatcher.rounds > rounds for worker, rounds in zip(workers, before, strict=True)]
+    seen.clear()
+    after = wait_until("all are idle again", rounds)
+    woken = [now > then for now, then in zip(after, before, strict=True)]
     assert sum(woken) == 1
 
 

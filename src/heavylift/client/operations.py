@@ -40,6 +40,9 @@ OUTAGE = 60.0
 REGISTER_AFTER = 60.0
 """Seconds until a queue's name is written again, in case it was lost with everything else."""
 
+AGAIN = 5.0
+"""Seconds until it is tried again, if it was refused."""
+
 
 class Operations:
     """Plans for single jobs and queues.
@@ -205,10 +208,11 @@ class Operations:
         due = [queue for queue in queues if now - self._registered.get(queue, -REGISTER_AFTER) >= REGISTER_AFTER]
         if not due:
             return (yield from ask_all(calls, self.patience))
-        answers = yield from ask_all([*calls, *map(self.jobs.register_queue, due)], self.patience)
+        naming = map(self.jobs.register_queue, due)
+        answers = yield from ask_all([*calls, *naming], self.patience, needed=len(calls))
         for queue, answer in zip(due, answers[len(calls) :], strict=True):
-            if not isinstance(answer, StoreError):
-                self._registered[queue] = now
+            # In a Cluster another node may be away: that must not hold up each call to this one.
+            self._registered[queue] = now - (REGISTER_AFTER - AGAIN if isinstance(answer, StoreError) else 0)
         return answers[: len(calls)]
 
 

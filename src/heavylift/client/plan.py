@@ -95,12 +95,12 @@ class Running(Generic[T]):
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 
 
-def ask_all(calls: Sequence[Call[Any]], patience: float) -> Plan[list[Any]]:
+def ask_all(calls: Sequence[Call[Any]], patience: float, needed: int | None = None) -> Plan[list[Any]]:
     """The calls' answers, in order; a refused one has its `StoreError` there.
 
     A call that got no answer, or came while its queue moved between Cluster nodes, is sent again, the same call, for
-    at most `patience` seconds. That is safe for `repeatable` ones only: their ids, nonces and numbers make
-    them take effect once.
+    at most `patience` seconds, as long as one of the first `needed` is among them. That is safe for `repeatable` ones
+    only: their ids, nonces and numbers make them take effect once.
     """
     answers: list[Any] = [None] * len(calls)
     todo = list(range(len(calls)))
@@ -113,7 +113,7 @@ def ask_all(calls: Sequence[Call[Any]], patience: float) -> Plan[list[Any]]:
         for at, reply in zip(todo, replies, strict=True):
             answers[at] = reply
         todo = [at for at in todo if isinstance(answers[at], (Unavailable, Busy)) and calls[at].repeatable]
-        if not todo:
+        if not any(needed is None or at < needed for at in todo):
             return answers
         now = time.monotonic()
         deadline = deadline or now + patience

@@ -68,10 +68,6 @@ class Fleet(Verbs):
         """Make a queue's name known to those who list queues. Once per producer or worker is enough."""
         return self._plain(nothing, "SADD", self.common.queues, queue)
 
-    def epoch(self, queue: str, new: str) -> tuple[Call[None], Call[str]]:
-        """The mark by which it is seen that Redis has forgotten a queue; `new` if it has none. Two calls, one trip."""
-        meta = self.keys(queue).meta
-        return (
-            self._plain(nothing, "HSETNX", meta, "epoch", new),
-            self._plain(lambda reply: (reply or b"").decode(), "HGET", meta, "epoch"),
-        )
+    def epoch(self, queue: str, new: str) -> Call[str]:
+        """The mark by which it is seen that Redis has forgotten a queue; `new`, if it has none."""
+        return self._script("epoch", queue, lambda reply: reply.decode(), new=new)

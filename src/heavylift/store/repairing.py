@@ -38,7 +38,7 @@ class SweepReply:
     """What a sweep did: jobs that expired, ended jobs that were removed, and whether to sweep on at once.
 
     `flows`: some jobs have to be told how their parents ended, or looked after. `now`: Redis' time (ms). `epoch`: the
-    queue's mark (see `Fleet.epoch`), or "".
+    queue's mark (see `Fleet.epoch`), or "". `noted`: when the queue was last swept, for the next sweep.
     """
 
     expired: int
@@ -47,6 +47,7 @@ class SweepReply:
     flows: bool = False
     now: int = 0
     epoch: str = ""
+    noted: int = 0
 
 
 class Repairing(Verbs):
@@ -81,16 +82,18 @@ class Repairing(Verbs):
         keep_failed_ms: int,
         most_completed: int,
         most_failed: int,
+        noted: int = 0,
     ) -> Call[SweepReply]:
         """Bury what did not start in time, remove what was kept long enough or is too many.
 
         At most `limit` (and never more than 1,000) of each. The two durations become the queue's rule for jobs that end
-        from now on; cancelled jobs go by the one for completed ones.
+        from now on; cancelled jobs go by the one for completed ones. `noted` is that of the last reply: if the queue
+        has not even been swept by then, it has no epoch any more.
         """
 
         def parse(reply: Any) -> SweepReply:
-            expired, removed, more, flows, now, epoch = reply
-            return SweepReply(expired, removed, bool(more), bool(flows), now, epoch.decode())
+            expired, removed, more, flows, now, epoch, noted = reply
+            return SweepReply(expired, removed, bool(more), bool(flows), now, epoch.decode(), noted)
 
         return self._script(
             "sweep",
@@ -101,4 +104,5 @@ class Repairing(Verbs):
             keep_failed=keep_failed_ms,
             most_completed=most_completed,
             most_failed=most_failed,
+            noted=noted,
         )

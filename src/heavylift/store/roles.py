@@ -66,6 +66,7 @@ ROLES = {
                 "counts",
                 "deliver",
                 "enqueue",
+                "epoch",
                 "extend",
                 "handover",
                 "limit",

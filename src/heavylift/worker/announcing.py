@@ -3,10 +3,11 @@
 Said once and not again and again: while a new release takes over from an old one, the last worker to start decides, and
 the limits do not go to and fro between the two. What was set by hand stays until the code says something else.
 
-Once, that is, in each epoch of a queue. A Redis that was emptied, or came back without what it had, has lost limits and
+Once, that is, in each epoch of a queue. A Redis that was emptied, or came back with older data, has lost limits and
 schedules too, and says nothing of it: jobs would go on without limits, and nothing would tick, until a worker starts
-the next time. So the first worker of a queue leaves a mark there, the epoch; every sweep reads it; and where it is
-another one or none, all is said again.
+the next time. So the first worker of a queue leaves a mark there, the epoch; every sweep reads it, and takes it away
+where Redis went back; and where it is another one or none, all is said again. By each worker: where releases are mixed,
+which of them decides is then open.
 """
 
 from __future__ import annotations
@@ -46,9 +47,12 @@ class Announcing:
         self._queues = frozenset(queues)
         self._unsaid = list(queues)
         self._epochs: dict[str, str] = {}
+        self._refused: dict[str, str] = {}
 
     def over(self, contact: Contact) -> bool:
         """Say it. False if there is more to be said, once a slot of a Cluster has moved.
+
+        What is refused for another reason is said again after the next sweep.
 
         Raises:
             Unavailable: no contact; nothing said is harmed by being said again.
@@ -77,16 +81,16 @@ class Announcing:
         """The epoch first: if all is forgotten in the midst of it, so is the epoch."""
         jobs = self._jobs
         limits = [jobs.declare(queue, limit) for limit in self._registry.limits[queue]]
-        return [*jobs.epoch(queue, new_id()), jobs.register_queue(queue), *limits]
+        return [jobs.epoch(queue, new_id()), jobs.register_queue(queue), *limits]
 
     def _said(self, queue: str, replies: Sequence[Any]) -> bool:
         """False if it has to be said again."""
-        for reply in replies:
-            if isinstance(reply, StoreError) and not isinstance(reply, Busy):
-                log.warning("redis refused what the handlers declare", error=str(reply))
         if any(isinstance(reply, Busy) for reply in replies):
             return False
-        epoch = replies[1]
-        if epoch and not isinstance(epoch, StoreError):
-            self._epochs[queue] = epoch
+        refused = next((str(reply) for reply in replies if isinstance(reply, StoreError)), "")
+        if refused and refused != self._refused.get(queue):
+            log.warning("redis refused what the handlers declare, trying again", queue=queue, error=refused)
+        self._refused[queue] = refused
+        if not refused:
+            self._epochs[queue] = replies[0]
         return True

@@ -6,10 +6,10 @@ that were kept long enough are removed. Every call is bounded, and so is a round
 there is to remove in another. If more is left, the next round follows at once.
 
 After Redis was away, or took no writes, for a good part of a lock, all locks may look expired though their holders
-live; and so they may when this worker was frozen, or Redis' clock was set forward. The janitor then takes nothing for
-one lock period and lets them renew first. That an outage was too long says the heartbeat, which goes to Redis so often
-that it also sees what falls between two of this janitor's rounds. A sweep that went through is the proof that a queue
-takes writes; only then are its locks looked at.
+live; and so they may when this worker was frozen, Redis' clock was set forward, or Redis came back with older data. The
+janitor then takes nothing for one lock period and lets them renew first. That an outage was too long says the
+heartbeat, which goes to Redis so often that it also sees what falls between two of this janitor's rounds. A sweep that
+went through is the proof that a queue takes writes; only then are its locks looked at.
 """
 
 from __future__ import annotations
@@ -85,6 +85,8 @@ class Janitor(Service):
         self._swept: dict[str, tuple[float, int]] = {}  # when the last sweep of a queue went through, here and by Redis
         self._refused: set[str] = set()  # queues whose last sweep did not
         self._hands_off_until: dict[str, float] = {}
+        self._noted: dict[str, int] = {}  # by queue: when it was last swept, by Redis' clock
+        self._epochs: dict[str, str] = {}
 
     def run(self) -> None:
         """A round, then a pause of about `interval`, varied so that a fleet does not sweep in step."""
@@ -125,6 +127,7 @@ class Janitor(Service):
         if swept is None:
             return False
         self._mind_the_gap(queue, swept.now)
+        self._mind_the_epoch(queue, swept.epoch)
         self._on_sweep(queue, swept.epoch)
         return self._take_over(queue) or swept.more
 
@@ -141,6 +144,15 @@ class Janitor(Service):
             why = "could not sweep for a while" if away > ahead else "redis' clock was set forward"
             log.info(f"{why}; leaving expired locks alone", queue=queue, gap_s=round(max(away, ahead), 3))
 
+    def _mind_the_epoch(self, queue: str, epoch: str) -> None:
+        """Redis that came back with older data has older locks, too."""
+        known = self._epochs.get(queue)
+        if known and epoch != known:
+            self._hands_off_until[queue] = time.monotonic() + self._lock
+            log.info("redis came back without what it had; leaving expired locks alone", queue=queue)
+        if epoch:
+            self._epochs[queue] = epoch
+
     def _call(self, call: Call[Any]) -> Any:
         """The reply to one call, or the `StoreError` that refuses it."""
         (reply,) = self._contact.round_trip([call])
@@ -148,7 +160,11 @@ class Janitor(Service):
 
     def _known_queues(self) -> list[str]:
         reply = self._call(self._jobs.queues())
-        return sorted(self._served if isinstance(reply, StoreError) else self._served.union(reply))
+        if isinstance(reply, StoreError):
+            return sorted(self._served)
+        for queue in self._served.difference(reply):  # it may be on another node of a Cluster, which has forgotten it
+            self._call(self._jobs.register_queue(queue))
+        return sorted(self._served.union(reply))
 
     def _take_over(self, queue: str) -> bool:
         """Take over up to `MOST` expired locks; True if there may be more."""
@@ -189,6 +205,7 @@ class Janitor(Service):
             keep_failed_ms=int(settings.keep_failed * 1000),
             most_completed=settings.keep_completed_count,
             most_failed=settings.keep_failed_count,
+            noted=self._noted.get(queue, 0),
         )
         reply = self._call(call)
         if isinstance(reply, StoreError):
@@ -198,4 +215,5 @@ class Janitor(Service):
         if reply.flows:
             self._handover.look_after(queue)
         swept: SweepReply = reply
+        self._noted[queue] = swept.noted
         return swept

@@ -4,7 +4,7 @@ Every worker has one, and none leads. A tick and its job are one write, which na
 nothing if another was faster: so there is one job for a tick however many workers look, and one that dies between
 looking and writing leaves the tick to the others. The clock is Redis's, given with every look.
 
-At its start it writes what the handlers declare, once: see `Announcing` for why only then.
+It writes what the handlers declare once in each epoch of a queue: see `Announcing` for why only then.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ class Scheduler(Service):
         self._requests = requests
         self._poll = poll
         self._undeclared = deque(queues)
+        self._refused: dict[str, str] = {}
         self._unreadable: set[str] = set()
         self._passed_over = dict.fromkeys(queues, 0)  # of what is due: so many that cannot be read
         self._some = threading.Event()
@@ -161,7 +162,10 @@ class Scheduler(Service):
     def _declare(self, queue: str) -> bool:
         """Bring a queue's schedules in line with what the handlers say. False if a slot of a Cluster is moving."""
         said = {one.name: one for one in self._registry.schedules.get(queue, ())}
-        now, there = self._all(queue)
+        found = self._all(queue)
+        if isinstance(found, StoreError):
+            return self._was_said(queue, [found])
+        now, there = found
         calls: list[Call[Any]] = [self._write(queue, one, now) for one in said.values()]
         calls += [self._jobs.register_queue(queue)] * bool(said)
         calls += [
@@ -169,11 +173,16 @@ class Scheduler(Service):
             for name, schedule in there.items()
             if name not in said and schedule.text("declared") and self._registry.get(schedule.text("handler"))
         ]
-        replies = self._contact.round_trip(calls)
-        for reply in replies:
-            if isinstance(reply, StoreError) and not isinstance(reply, Busy):
-                log.warning("redis refused the schedules that handlers declare", queue=queue, error=str(reply))
-        return not any(isinstance(reply, Busy) for reply in replies)
+        return self._was_said(queue, self._contact.round_trip(calls))
+
+    def _was_said(self, queue: str, replies: Sequence[Any]) -> bool:
+        """False if it is to be said again, at the next look."""
+        refused = [reply for reply in replies if isinstance(reply, StoreError)]
+        told = next((str(reply) for reply in refused if not isinstance(reply, Busy)), "")
+        if told and told != self._refused.get(queue):
+            log.warning("redis refused the schedules that handlers declare, trying again", queue=queue, error=told)
+        self._refused[queue] = told
+        return not refused
 
     def _write(self, queue: str, said: Declared, now: int) -> Call[bool]:
         handler = self._registry.get(said.handler)
@@ -190,14 +199,14 @@ class Scheduler(Service):
         )
         return self._jobs.schedule(queue, new, declared=True)
 
-    def _all(self, queue: str) -> tuple[int, Mapping[str, StoredSchedule]]:
-        """Redis's time, and all schedules of a queue by name."""
+    def _all(self, queue: str) -> tuple[int, Mapping[str, StoredSchedule]] | StoreError:
+        """Redis's time, and all schedules of a queue by name; or why they cannot be read now."""
         found: dict[str, StoredSchedule] = {}
         offset = 0
         while True:
             (page,) = self._contact.round_trip([self._jobs.schedules(queue, offset=offset, limit=AT_ONCE)])
             if isinstance(page, StoreError):
-                raise Unavailable(str(page))
+                return page
             found.update((schedule.name, schedule) for schedule in page.schedules)
             offset += len(page.schedules)
             if not page.schedules:

@@ -225,7 +225,7 @@ def _die() -> None:
 
 
 def _count() -> list[int]:
-    time.sleep(0.3)
+    time.sleep(1.2)
     _kept.append(b"")
     return [os.getpid(), len(_kept)]
 

@@ -5,24 +5,33 @@
 -- first minute: children may still be on their way. What was set for the queue goes before what the worker says. What a
 -- clock that was set back holds up is brought forward.
 --
+-- Each notes when it was. Where that is older than what was `noted` by the last one that who asks knows of, Redis came
+-- back without what it had since, and the queue's epoch ends: everybody sees that.
+--
 -- keys: meta line delayed blocked locks expiring completed failed cancelled purge outbox idle ring held
--- args: limit:int keep_completed:int keep_failed:int most_completed:int most_failed:int
+-- args: limit:int keep_completed:int keep_failed:int most_completed:int most_failed:int noted:int
 -- reply: expired, removed, more (0 | 1: there is more to do), flows (0 | 1: `handover` or `tend` has something to do),
---        now, epoch ("" if there is none)
+--        now, epoch ("" if there is none), noted
 -- include: meta unique lines ending flow withdraw recount setback
 
 read_meta()
 local own = call('HMGET', meta_key, 'kept:completed', 'kept:failed', 'most:completed', 'most:failed', 'swept', 'epoch')
+local epoch = own[6] or ''
+if noted > (integer(own[5]) or 0) then
+  call('HDEL', meta_key, 'epoch')
+  epoch = ''
+end
 keep_completed, keep_failed = integer(own[1]) or keep_completed, integer(own[2]) or keep_failed
 most_completed, most_failed = integer(own[3]) or most_completed, integer(own[4]) or most_failed
 if keep_completed ~= purge_time('completed') - now or keep_failed ~= purge_time('failed') - now then
   call('HSET', meta_key, 'keep:completed', keep_completed, 'keep:cancelled', keep_completed, 'keep:failed', keep_failed)
 end
 
-local behind = false
+local behind, noting = false, false
 if here({ gate_key, tat_key, vt_key }) then
   clean(tat_key, now_us)
   recount()
+  noting = true
   behind = note_time(integer(own[5]), { locks_key, outbox_key, blocked_key, gate_key })
 end
 
@@ -115,4 +124,5 @@ local more = behind or buried > 0 -- they may be too many now
 for _, list in ipairs(leaving) do
   more = more or (#list == limit and not kept[list])
 end
-return { buried, removed, more and 1 or 0, (is_due(outbox_key) or is_due(blocked_key)) and 1 or 0, now, own[6] or '' }
+return { buried, removed, more and 1 or 0, (is_due(outbox_key) or is_due(blocked_key)) and 1 or 0, now,
+  epoch, noting and not behind and now or integer(own[5]) or 0 }
