@@ -222,6 +222,9 @@ def _import(name: str, folder: Path | None) -> ModuleType:
 def _cause(wrong: BaseException) -> str:
     """The exception on one line, with the place it came from."""
     said = traceback.format_exception_only(type(wrong), wrong)[-1].strip()
-    frames = [f for f in traceback.extract_tb(wrong.__traceback__) if not f.filename.startswith("<frozen")]
+    if isinstance(wrong, SyntaxError) and wrong.filename:
+        return f"{type(wrong).__name__}: {wrong.msg} (line {wrong.lineno} of {wrong.filename})"
+    ours = (f for f in traceback.extract_tb(wrong.__traceback__) if not f.filename.startswith("<frozen"))
+    frames = [f for f in ours if f.filename != importlib.__file__]
     last = frames[-1] if frames else None
     return f"{said} (line {last.lineno} of {last.filename})" if last else said

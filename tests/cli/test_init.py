@@ -39,6 +39,12 @@ def test_it_overwrites_nothing(project: Path) -> None:
     assert (project / "README.md").read_text() == before
 
 
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "afile").write_text("")
+    done = run(tmp_path, *COMMAND, "init", "afile")
+    assert (done.returncode, "cannot be written" in done.stderr) == (2, True), done.stderr
+
+
 def test_a_folder_with_other_files_may_be_filled(tmp_path: Path) -> None:
     (tmp_path / "mine.py").touch()
     assert run(tmp_path, *COMMAND, "init", ".").returncode == 0

@@ -31,9 +31,12 @@ def init(
         if path.exists():
             raise InvalidArgument("NAME", str(folder), f"{path} is there already; nothing was written")
     name = folder.resolve().name
-    for path, source in files.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(source.read_text("utf-8").replace("NAME", name), "utf-8")
+    try:
+        for path, source in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(source.read_text("utf-8").replace("NAME", name), "utf-8")
+    except OSError as wrong:
+        raise InvalidArgument("NAME", str(folder), f"cannot be written: {wrong.strerror}") from None
     session.out.print(f"[green]made[/] {folder}/: " + ", ".join(str(path.relative_to(folder)) for path in files))
     session.out.print("\nnext:", style="dim")
     if folder.resolve() != Path.cwd():
