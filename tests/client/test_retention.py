@@ -10,6 +10,7 @@ import pytest
 from heavylift import JobSpec, Retention, handler
 from heavylift.errors import HandlerError, InvalidArgument
 from tests.client.hand import Hand
+from tests.servers import Server
 
 KEEP = b"keep"
 
@@ -22,6 +23,17 @@ def test_what_is_set_for_a_queue_is_read_back_and_taken_back(client: Any) -> Non
     client.retain("default", completed="default", failed="default", failed_count="default")
     assert client.retention("default") == Retention()
     assert "default" in client.queues()
+
+
+def test_what_is_set_holds_for_the_next_job_that_ends_before_any_sweep(client: Any, any_server: Server) -> None:
+    client.retain("default", failed=1.5)
+    with Hand(any_server.url) as hand, any_server.client() as redis:
+        client.enqueue(JobSpec("h", {}))
+        job = hand.claim()
+        hand.fail(job)
+        ((_, goes),) = redis.zrange("heavylift:{default}:purge", 0, -1, withscores=True)
+        ended = float(redis.hget(f"heavylift:{{default}}:job:{job.id}", "finished_at"))
+        assert goes - ended == 1500
 
 
 @pytest.mark.parametrize(

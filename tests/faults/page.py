@@ -14,7 +14,7 @@ INTRODUCTION = """\
 
 Written by `make faults-report`; do not edit. Each row is a test under `tests/faults/` that injects the fault into real
 servers and real worker processes, with locks of 2 s that are swept every second, and is judged by the same oracle.
-Every figure comes from the record of these runs.
+Every figure comes from [the record of these runs](reliability.jsonl).
 
 ## What is promised
 

@@ -16,6 +16,9 @@ FIELDS = {
     "failed_count": "most:failed",
 }
 
+TO_GO_BY = {"completed": ("keep:completed", "keep:cancelled"), "failed": ("keep:failed",)}
+"""What the next sweep would write of them: jobs that end before it go by the rule already."""
+
 
 class Retaining(Verbs):
     """Retain, retention."""
@@ -23,7 +26,8 @@ class Retaining(Verbs):
     def retain(self, queue: str, rules: Mapping[str, int | None]) -> tuple[Call[None], ...]:
         """Set rules of a queue, by the names of `FIELDS`: ms or counts; None takes one away. Two calls at most."""
         meta = self.keys(queue).meta
-        said: list[Arg] = [part for name, rule in rules.items() if rule is not None for part in (FIELDS[name], rule)]
+        rule_of = {field: rule for name, rule in rules.items() for field in (FIELDS[name], *TO_GO_BY.get(name, ()))}
+        said: list[Arg] = [part for field, rule in rule_of.items() if rule is not None for part in (field, rule)]
         lifted = [FIELDS[name] for name, rule in rules.items() if rule is None]
         calls = [self._plain(nothing, "HSET", meta, *said)] if said else []
         return (*calls, *([self._plain(nothing, "HDEL", meta, *lifted)] if lifted else []))
