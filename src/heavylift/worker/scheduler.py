@@ -160,7 +160,7 @@ class Scheduler(Service):
     # --- declaring --------------------------------------------------------------------------------------------
 
     def _declare(self, queue: str) -> bool:
-        """Bring a queue's schedules in line with what the handlers say. False if a slot of a Cluster is moving."""
+        """Bring a queue's schedules in line with what the handlers say. False if it is to be said again."""
         said = {one.name: one for one in self._registry.schedules.get(queue, ())}
         found = self._all(queue)
         if isinstance(found, StoreError):
