@@ -17,7 +17,7 @@
 read_meta()
 local own = call('HMGET', meta_key, 'kept:completed', 'kept:failed', 'most:completed', 'most:failed', 'swept', 'epoch')
 local epoch = own[6] or ''
-if noted > (integer(own[5]) or 0) then
+if noted <= now and noted > (integer(own[5]) or 0) then -- later than now: the clock was set back
   call('HDEL', meta_key, 'epoch')
   epoch = ''
 end
