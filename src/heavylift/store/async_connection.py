@@ -122,6 +122,7 @@ class AsyncConnection:
             if isinstance(reply, Refusal):
                 trouble = explain(reply)
                 continue
-            slots.learn(reply, node)
-            return
+            if slots.learn(reply, node):
+                return
+            trouble = Unavailable(f"{self.target}: {node[0]}:{node[1]} is in no Cluster")
         raise trouble

@@ -85,7 +85,8 @@ class Connection:
             self._link(None).open()
 
     def command(self, *command: Arg, key: str = "") -> Any:
-        """The reply to one raw command that is not a verb (INFO, CONFIG, WAIT); in a Cluster at the node of `key`.
+        """The reply to one raw command that is not a verb (INFO, CONFIG, WAIT); in a Cluster from the node of `key`,
+        or from any.
 
         Raises:
             StoreError: Redis refused it, or could not be asked.
@@ -157,6 +158,7 @@ class Connection:
             if isinstance(reply, Refusal):
                 trouble = explain(reply)
                 continue
-            slots.learn(reply, node)
-            return
+            if slots.learn(reply, node):
+                return
+            trouble = Unavailable(f"{self.target}: {node[0]}:{node[1]} is in no Cluster")
         raise trouble

@@ -192,6 +192,8 @@ class Exchange:
             self._asking[index] = self._slots.asked(str(refusal), node)
             self._todo.append(index)
         elif code in LATER and self._slots and self._patience > 0:
+            if code == "CLUSTERDOWN" and node:
+                self._slots.forget(node)  # it may be the one that was left behind: hear what others say
             pause = min(PAUSE * 2 ** min(tries, 10), LONGEST_PAUSE)
             if pause > self.pause:
                 self._patience -= pause - self.pause

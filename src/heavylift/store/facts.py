@@ -31,7 +31,7 @@ class ServerFacts:
 
 
 def server_facts() -> Call[ServerFacts]:
-    """Asks the server how it is."""
+    """Asks the server how it is; in a Cluster, one that answers."""
     return Call(("",), ("INFO",), _read)
 
 

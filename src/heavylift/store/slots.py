@@ -16,24 +16,29 @@ class Slots:
     def __init__(self, seeds: Iterable[Address]) -> None:
         self._seeds = list(seeds)
         self._nodes: dict[int, Address] = {}
-        self._known: set[Address] = set()
+        self._known: dict[Address, None] = {}
         self.stale = True
 
     def node(self, key: str) -> Address:
-        """The node to ask for a key; any known one if its slot is not known (it will redirect)."""
-        return self._nodes.get(key_slot(key.encode())) or self.candidates()[0]
+        """The node to ask for a key; any known one if its slot is not known (it will redirect), or for no key."""
+        known = self._nodes.get(key_slot(key.encode())) if key else None
+        return known or self.candidates()[0]
 
     def candidates(self) -> list[Address]:
-        """Nodes that may be asked for the map: known ones first, then those named in the URL."""
+        """Nodes that may be asked for the map: the one that gave it, other known ones, those named in the URL."""
         return [*self._known, *(seed for seed in self._seeds if seed not in self._known)]
 
-    def learn(self, reply: Any, asked: Address) -> None:
-        """Read a reply of CLUSTER SLOTS that came from `asked`."""
+    def learn(self, reply: Any, asked: Address) -> bool:
+        """Read a reply of CLUSTER SLOTS that came from `asked`. False if it knows of no slots: it was taken out."""
         nodes: dict[int, Address] = {}
         for low, high, primary, *_ in reply:
             address = ((primary[0] or b"").decode() or asked[0], int(primary[1]))
             nodes.update(dict.fromkeys(range(int(low), int(high) + 1), address))
-        self._nodes, self._known, self.stale = nodes, set(nodes.values()), False
+        if not nodes:
+            self._known.pop(asked, None)
+            return False
+        self._nodes, self._known, self.stale = nodes, dict.fromkeys((asked, *nodes.values())), False
+        return True
 
     def moved(self, said: str, by: Address | None) -> None:
         """A slot is elsewhere for good: `MOVED 3999 host:port`."""
@@ -43,11 +48,11 @@ class Slots:
         """Where a redirection points; a missing host means the node that said so."""
         host, _, port = said.split(" ")[2].rpartition(":")
         address = (host.strip("[]") or (by[0] if by else "localhost"), int(port))
-        self._known.add(address)
+        self._known[address] = None
         return address
 
     def forget(self, node: Address) -> None:
         """The node failed: learn the map again before the next round trip."""
-        self._known.discard(node)
+        self._known.pop(node, None)
         self._nodes = {slot: address for slot, address in self._nodes.items() if address != node}
         self.stale = True
