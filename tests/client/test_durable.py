@@ -171,6 +171,20 @@ def test_a_replica_that_does_not_answer_makes_it_unsure(make_client: MakeClient,
     assert client.job(unsure.value.job.id).state() == "waiting"
 
 
+def test_a_replica_that_is_gone_is_named_once_it_was_missed(
+    make_client: MakeClient, pair: tuple[Server, Server]
+) -> None:
+    primary, replica = pair
+    client = make_client(primary.url, command_timeout=2.0)
+    client.enqueue(SPEC, durable="replicated")
+    replica.close()
+    wait_until("the primary knows", lambda: not _online(primary))
+    with pytest.raises(NotDurable):
+        client.enqueue(SPEC, durable="replicated")
+    with pytest.raises(ServerUnsupported, match="none is connected"):
+        client.enqueue(SPEC, durable="replicated")
+
+
 def test_of_many_those_that_are_unsure_are_named(make_client: MakeClient, pair: tuple[Server, Server]) -> None:
     primary, replica = pair
     client = make_client(primary.url, command_timeout=1.0)

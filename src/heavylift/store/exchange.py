@@ -164,6 +164,8 @@ class Exchange:
             mine = replies[at : at + len(one.commands)]
             at += len(mine)
             kept[one.commands] = not any(isinstance(reply, Refusal) for reply in mine) and one.met(mine)
+        if not all(kept.values()):
+            self._told(node).clear()  # what the server could do it may not be able to do now
         return kept
 
     def _answer(self, call: Call[Any], reply: Any, kept: dict[tuple[tuple[Arg, ...], ...], bool]) -> Any:
