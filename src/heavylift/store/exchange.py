@@ -12,7 +12,7 @@ from typing import Any
 
 from heavylift.errors import StoreError
 from heavylift.store.call import Arg, Call, Confirm, Confirmed
-from heavylift.store.refusals import GONE, LATER, Refusal, explain
+from heavylift.store.refusals import GONE, LATER, Refusal, explain, is_denied
 from heavylift.store.rights import Rights
 from heavylift.store.slots import Slots
 from heavylift.store.target import Address
@@ -204,6 +204,8 @@ class Exchange:
         else:
             if code in GONE:
                 self.gone.add(node)
+            if self._calls[index].script and is_denied(refusal):
+                self._rights(node).forget()
             self.results[index] = _explained(self._calls[index], refusal)
 
 

@@ -25,8 +25,16 @@ class Refusal(Exception):
 GONE = frozenset({"LOADING", "READONLY", "MASTERDOWN", "UNKILLABLE", "BUSY", "NOREPLICAS"})
 """The server cannot take this now and another, or the same a little later, may: connect anew."""
 
+_DENIED = ("user executing the script can't", "ACL failure in script")
+"""So Redis 7.0 and Valkey, and Redis since 7.2, say it of a command inside a script."""
+
 LATER = frozenset({"TRYAGAIN", "MOVING", "CLUSTERDOWN"})
 """Nothing was done; asking again soon helps."""
+
+
+def is_denied(refusal: Refusal) -> bool:
+    """Whether the user lacks a right."""
+    return refusal.code == "NOPERM" or any(said in str(refusal) for said in _DENIED)
 
 
 def explain(refusal: Refusal) -> StoreError:
@@ -40,7 +48,7 @@ def explain(refusal: Refusal) -> StoreError:
         return Busy(said)
     if code == "UNSTAGED":
         return ParentsForgotten("the parents of a job are not noted any more; nothing was enqueued: enqueue it again")
-    if code in ("NOPERM", "NOAUTH", "WRONGPASS"):
+    if is_denied(refusal) or code in ("NOAUTH", "WRONGPASS"):
         return PermissionMissing(f"{said} (`heavylift acl` prints the rights that each role needs)")
     if code == "MISCONF":
         return StoreError(f"Redis cannot save to disk and refuses every write until it can: {said}")

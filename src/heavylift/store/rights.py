@@ -1,13 +1,16 @@
 """What the user of a connection may do, asked before a script may run into what it may not, and leave half of it done.
 
 One question per connection for a user who may do everything; for others one for each verb and queue, when it is first
-used. Redis itself answers (`redis.acl_check_cmd`), so any way of granting rights will do.
+used, and again after a while if it was not allowed: somebody may have granted it since. Redis itself answers
+(`redis.acl_check_cmd`), so any way of granting rights will do.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
+import time
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -37,26 +40,37 @@ _EVERYTHING: tuple[Check, ...] = (
 )
 """Whoever may do these may do all."""
 
+ASKED_AGAIN = 1.0
+"""Seconds that a refusal is taken for granted."""
+
 REMEDY = "`heavylift acl` prints the rights that each role needs"
 
 
 class Rights:
     """What is known so far. Belongs to one connection, and goes with it."""
 
-    __slots__ = ("_lacks", "_pending", "everything")
+    __slots__ = ("_answers", "_pending", "everything")
 
     def __init__(self) -> None:
         self.everything: bool | None = None
-        self._lacks: dict[tuple[str, str], StoreError | None] = {}
+        self._answers: dict[tuple[str, str], tuple[StoreError | None, float]] = {}
         self._pending: tuple[Call[Any], Sequence[Check]] | None = None
+
+    def forget(self) -> None:
+        """Redis has refused what was allowed: ask about everything again, before one more script is cut short."""
+        self.everything = None
+        self._answers.clear()
 
     def known(self, call: Call[Any]) -> bool:
         """Whether it need not be asked about this call."""
-        return self.everything or call.script is None or _subject(call) in self._lacks
+        if self.everything or call.script is None:
+            return True
+        _, until = self._answers.get(_subject(call), (None, 0.0))
+        return time.monotonic() < until
 
     def refusal(self, call: Call[Any]) -> StoreError | None:
         """Why this call must not be sent; None if it may."""
-        return None if self.everything else self._lacks.get(_subject(call))
+        return None if self.everything or call.script is None else self._answers[_subject(call)][0]
 
     def question(self, call: Call[Any]) -> list[Sequence[Arg]]:
         """Two commands that ask about a call that is not `known`; give the replies to `answer`."""
@@ -70,17 +84,20 @@ class Rights:
         assert self._pending is not None, "nothing was asked"
         call, checks = self._pending
         if isinstance(reply, Refusal):
-            self._lacks[_subject(call)] = None  # whatever it is, the call itself will meet it
+            self._note(call, None)  # whatever it is, the call itself will meet it
             refused = loaded if isinstance(loaded, Refusal) and reply.code == "NOSCRIPT" else reply
             if refused.code == "NOPERM":
                 self.everything = False
-                self._lacks[_subject(call)] = PermissionMissing(f"{_what(call)}: {refused}; {REMEDY}")
+                self._note(call, PermissionMissing(f"{_what(call)}: {refused}; {REMEDY}"))
             return
         lacking = [check for check, allowed in zip(checks, reply, strict=True) if not allowed]
         if self.everything is None:
             self.everything = not lacking
         else:
-            self._lacks[_subject(call)] = _lacking(call, lacking) if lacking else None
+            self._note(call, _lacking(call, lacking) if lacking else None)
+
+    def _note(self, call: Call[Any], why: StoreError | None) -> None:
+        self._answers[_subject(call)] = (why, time.monotonic() + ASKED_AGAIN if why else math.inf)
 
 
 def _subject(call: Call[Any]) -> tuple[str, str]:

@@ -19,7 +19,7 @@ if job.state == 'active' then
   if job.worker then call('PUBLISH', prefix .. ':worker:' .. job.worker, 'cancel ' .. queue .. ' ' .. id) end
   return { job.state, 'asked' }
 end
-withdraw(id, job)
 end_job(id, 'cancelled', '', job.keep, job.unique)
+withdraw(id, job)
 keep_meta()
 return { job.state, 'cancelled' }

@@ -19,7 +19,7 @@ end
 local head = call('ZRANGE', line, 0, 0, 'WITHSCORES')
 local age = -1
 if head[1] and here({ job_key(head[1]) }) then
-  local priority = tonumber(redis.pcall('HGET', job_key(head[1]), 'prio')) or 0
+  local priority = integer(read_hash(job_key(head[1]), 'prio')[1]) or 0
   age = math.max(0, math.floor((now_us - tonumber(head[2]) + priority * step) / 1000))
 end
 local first = call('ZRANGE', delayed_key, 0, 0, 'WITHSCORES')

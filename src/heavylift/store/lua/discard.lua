@@ -26,10 +26,10 @@ for i, id in ipairs(ids) do
   elseif job.state ~= 'failed' then
     letters[i] = 'n'
   else
+    publish(id, 'removed')
     withdraw(id, job)
     release(id, job.unique, true)
     erase(id, job)
-    publish(id, 'removed')
     jobs[id] = false
     letters[i] = 'o'
   end

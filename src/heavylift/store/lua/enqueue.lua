@@ -43,7 +43,7 @@ end
 
 -- What became of a job whose id is taken.
 local function taken(name, own_nonce)
-  local job = redis.pcall('HMGET', name, 'nonce', 'state')
+  local job = read_hash(name, 'nonce', 'state')
   local letter = LETTER[job[2]] or 'f'
   return not job.err and job[1] == own_nonce and letter or string.upper(letter)
 end
@@ -137,7 +137,12 @@ for i, name in ipairs(names) do
     local due = options.due
     local waits = not due or due <= now
     local state = options.after and 'blocked' or waits and 'waiting' or 'delayed'
-    local path = waits and not options.after and path_of(handler, options.group, options.key)
+    local path = state == 'waiting' and path_of(handler, options.group, options.key)
+    if path then
+      call('PUBLISH', name, '{"event":"waiting","job":"' .. id .. event_tail .. '}')
+    else
+      publish(id, state, state == 'delayed' and ',"due":' .. whole(due))
+    end
     if options.due or by_lines then
       local fields = {
         'state', state, 'handler', handler, 'spec', envelope, 'nonce', nonce .. '.' .. i, 'enqueued_at', now_text,
@@ -151,18 +156,16 @@ for i, name in ipairs(names) do
     end
     if options.after then
       block(id)
-    elseif waits then
+    elseif path then
       if by_lines then
         stand(path, next_rank(options.prio), id)
       else
         also(ready, next_rank(options.prio), id)
       end
       waiting = waiting + 1
-      call('PUBLISH', name, '{"event":"waiting","job":"' .. id .. event_tail .. '}')
     else
       also(delayed, whole(due), id)
       first_due = math.min(first_due or due, due)
-      publish(id, 'delayed', ',"due":' .. whole(due))
     end
     letters[i] = LETTER[state]
   end

@@ -19,7 +19,7 @@ local lost, cancelled, locks = {}, {}, {}
 local lock_end = whole(now + lease)
 for i, name in ipairs(names) do
   local id, token = ARGV[REST + i * 2 - 2], ARGV[REST + i * 2 - 1]
-  local job = redis.pcall('HMGET', name, 'token', 'cancel')
+  local job = read_hash(name, 'token', 'cancel')
   if job.err or token == '' or job[1] ~= token then
     lost[#lost + 1] = id
   else

@@ -20,7 +20,7 @@ if not here(names) then
 end
 local reply = { 0 }
 for i, name in ipairs(names) do
-  local job = redis.pcall('HMGET', name, 'state', 'reason')
+  local job = read_hash(name, 'state', 'reason')
   if job.err or not job[1] then -- deleted by hand
     call('ZREM', index, found[i * 2 - 1])
   else

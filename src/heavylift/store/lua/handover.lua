@@ -62,7 +62,7 @@ for _, id in ipairs(out) do
   if given >= most or bytes >= max_bytes then break end
   if not done[id] and call('ZSCORE', outbox_key, id) then
     done[id] = true
-    local job = redis.pcall('HMGET', job_key(id), 'state', 'result')
+    local job = read_hash(job_key(id), 'state', 'result')
     local letter = not job.err and ENDED[job[1]] and LETTER[job[1]] or not job[1] and 'g'
     local children = letter and call('ZRANGE', children_of(id), 0, most - given - 1, 'WITHSCORES') or {}
     if not letter then -- it has another life: its children will hear of that one's end

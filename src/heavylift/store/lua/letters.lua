@@ -68,7 +68,7 @@ if not here(names) then
 end
 local bytes = 0
 for i, id in ipairs(ids) do
-  local job = redis.pcall('HMGET', names[i], 'handler', 'reason', 'cause', 'fingerprint', 'starts')
+  local job = read_hash(names[i], 'handler', 'reason', 'cause', 'fingerprint', 'starts')
   if job.err then job = {} end
   local spec, record
   if whole_jobs == 1 and job[1] ~= nil then

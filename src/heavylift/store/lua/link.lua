@@ -25,7 +25,7 @@ end
 
 names = {}
 for id, parent in pairs(parents) do
-  local job = redis.pcall('HMGET', job_key(id), 'state', 'flow', 'children')
+  local job = read_hash(job_key(id), 'state', 'flow', 'children')
   if not job.err and job[1] then
     parent.state, parent.flow, parent.told = job[1], job[2], job[3]
     names[#names + 1] = children_of(id)

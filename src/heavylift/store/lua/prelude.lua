@@ -28,6 +28,14 @@ local function here(names)
   return type(redis.pcall('EXISTS', meta_key, unpack(names))) == 'number'
 end
 
+-- What these fields of a hash say; `err` instead if it is no hash. Any other refusal (of a right that was taken away)
+-- ends the script, before it takes a job for a broken one or for one that is gone.
+local function read_hash(name, ...)
+  local said = redis.pcall('HMGET', name, ...)
+  if said.err and not string.find(said.err, '^WRONGTYPE') then error(said, 0) end
+  return said
+end
+
 local MOVING = { err = 'MOVING a key of this call is on its way to another node' }
 
 -- A string as JSON; nearly all are plain names and need no escaping.
@@ -45,7 +53,8 @@ local function detail(text)
   return ',"detail":' .. quote(text)
 end
 
--- Tell watchers. `more` is the rest of the event's JSON, beginning with a comma.
+-- Tell watchers, before anything of the job is written: a user who lost the right to tell then changes nothing, where
+-- Redis refuses in the middle of a script. `more` is the rest of the event's JSON, beginning with a comma.
 local event_tail = '","queue":"' .. queue .. '","at":' .. now_text
 local function publish(id, event, more)
   call('PUBLISH', job_base .. id, '{"event":"' .. event .. '","job":"' .. id .. event_tail .. (more or '') .. '}')

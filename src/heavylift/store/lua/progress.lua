@@ -19,10 +19,10 @@ local letters = {}
 for i, name in ipairs(names) do
   local at = REST + (i - 1) * 4
   local id, token, progress, checkpoint = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-  local held = redis.pcall('HGET', name, 'token')
-  if type(held) == 'table' or not held and call('EXISTS', name) == 0 then
+  local job = read_hash(name, 'token')
+  if job.err or not job[1] and call('EXISTS', name) == 0 then
     letters[i] = 'g'
-  elseif token == '' or held ~= token then
+  elseif token == '' or job[1] ~= token then
     letters[i] = 's'
   else
     letters[i] = 'o'

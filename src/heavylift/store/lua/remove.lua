@@ -22,9 +22,9 @@ end
 if job.state == 'active' then
   return 'active'
 end
+publish(id, 'removed')
 withdraw(id, job)
 release(id, job.unique, true)
 erase(id, job)
 keep_meta()
-publish(id, 'removed')
 return 'removed'

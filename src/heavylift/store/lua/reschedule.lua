@@ -34,6 +34,7 @@ if due <= now then
   if not paused then wake(1) end
   return { was, 'waiting', -1 }
 end
+publish(id, 'delayed', ',"due":' .. whole(due))
 if was == 'waiting' then
   leave(job.path, id)
   keep_meta()
@@ -42,6 +43,5 @@ local first = is_first_due(due)
 call('HSET', job_key(id), 'state', 'delayed', 'due', whole(due))
 if relative == 1 and nonce ~= '' then call('HSET', job_key(id), 'rescheduled', nonce) end
 call('ZADD', delayed_key, whole(due), id)
-publish(id, 'delayed', ',"due":' .. whole(due))
 if first and not paused then wake(1) end -- the sleepers have planned without it
 return { was, 'delayed', due }

@@ -63,7 +63,7 @@ local letters, plan_of, jobs, back_to, seen, lines, stale = {}, {}, {}, {}, {}, 
 for i, name in ipairs(names) do
   local at = REST + (i - 1) * WIDTH
   local token = ARGV[at + 1]
-  local job = redis.pcall('HMGET', name, 'token', 'starts', 'path', 'keep', 'cancel', 'unique', 'children')
+  local job = read_hash(name, 'token', 'starts', 'path', 'keep', 'cancel', 'unique', 'children')
   if job.err or not job[1] and call('EXISTS', name) == 0 then
     letters[i] = 'g'
   elseif token == '' or job[1] ~= token or seen[name] then

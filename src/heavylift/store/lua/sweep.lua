@@ -85,13 +85,13 @@ if #done > 0 then call('HDEL', meta_key, unpack(done)) end
 local buried, removed, kept = 0, 0, {}
 for _, id in ipairs(expired) do
   local job = jobs[id]
-  call('ZREM', expiring_key, id)
   if job and (job.state == 'waiting' or job.state == 'delayed' or job.state == 'blocked') then
-    withdraw(id, job)
     end_job(id, 'failed', 'expired', job.keep, job.unique)
+    withdraw(id, job)
     job.state = 'failed'
     buried = buried + 1
   end
+  call('ZREM', expiring_key, id)
 end
 local gone = {}
 for _, list in ipairs(leaving) do

@@ -30,7 +30,7 @@ end
 
 local reply, taken, bytes = { now }, {}, 0
 for i, id in ipairs(expired) do
-  local job = redis.pcall('HMGET', names[i], 'state', 'spec', 'worker')
+  local job = read_hash(names[i], 'state', 'spec', 'worker')
   if job.err or job[1] ~= 'active' then
     call('ZREM', locks_key, id) -- a lock without an attempt
   else

@@ -30,7 +30,7 @@ local function say(what, value)
   if value then also(reply, what, tostring(value)) end
 end
 
-local read = redis.pcall('HMGET', name, unpack(TOLD))
+local read = read_hash(name, unpack(TOLD))
 local job = {}
 if read.err then
   return { 'state', 'unreadable' }
@@ -64,8 +64,8 @@ local function say_holders(place)
     return nil
   end
   for i, holder in ipairs(ids) do
-    local path = redis.pcall('HGET', names[i], 'path')
-    if told < most and type(path) ~= 'table' and counts_in(place, path or '') then
+    local job = read_hash(names[i], 'path')
+    if told < most and not job.err and counts_in(place, job[1] or '') then
       say('holds', place .. ' ' .. holder)
       told = told + 1
     end

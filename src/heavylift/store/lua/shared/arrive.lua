@@ -5,9 +5,9 @@ local HANDED = 1048576 -- bytes of parents' results kept with a job; what comes 
 local awake = 0 -- workers needed for what got ready
 
 local function end_child(id, job, state, reason)
+  end_job(id, state, reason, job.keep, job.unique)
   withdraw(id, job)
   job.state = state
-  end_job(id, state, reason, job.keep, job.unique)
 end
 
 -- Its last parent has ended.

@@ -20,5 +20,4 @@ local function block(id)
   call('PERSIST', pending_of(id))
   call('PERSIST', parents_of(id))
   call('ZADD', blocked_key, whole(now + LOOK_AFTER), id)
-  publish(id, 'blocked')
 end

@@ -40,13 +40,13 @@ end
 -- The end of a job that nobody runs; it must not stand in any line or set any more. `unique`: what it holds, if any.
 -- Jobs that wait for it are told by way of the outbox (`handover`).
 local function end_job(id, state, reason, own_keep, unique)
+  publish(id, state, detail(reason))
   call('HSET', job_key(id), 'state', state, 'reason', reason, 'finished_at', now_text, 'token', '')
   call('ZADD', state == 'failed' and failed_key or cancelled_key, now_text, id)
   call('ZADD', purge_key, purge_time(state, own_keep), id)
   if own_keep then count_ended(id, state, own_keep) end
   release(id, unique)
   if call('HGET', job_key(id), 'children') then call('ZADD', outbox_key, now_text, id) end
-  publish(id, state, detail(reason))
 end
 
 -- A job that cannot be read must not stop the queue: it becomes a dead letter `malformed`, all of it kept.

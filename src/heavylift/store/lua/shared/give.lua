@@ -39,7 +39,7 @@ local function give_again(reply, stored, token)
     if not here({ job_key(id) }) then
       return MOVING
     end
-    local job = redis.pcall('HMGET', job_key(id), 'token', 'spec')
+    local job = read_hash(job_key(id), 'token', 'spec')
     if not job.err and job[1] == token and job[2] then
       give_started(reply, id, job[2], previous, (read_started(job_key(id))))
     end

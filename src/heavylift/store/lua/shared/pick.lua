@@ -12,7 +12,7 @@ local active_event = event_tail .. detail(worker) .. '}'
 -- What decides whether a job may be given: state, envelope, starts, expires, unique; if it was started, what there is
 -- of that.
 local function look(name)
-  local job = redis.pcall('HMGET', name, 'state', 'spec', 'starts', 'expires', 'unique')
+  local job = read_hash(name, 'state', 'spec', 'starts', 'expires', 'unique')
   if job[3] then job.started, job.broken = read_started(name) end
   return job
 end
@@ -52,9 +52,9 @@ end
 -- Makes a job active and gives it. Returns the bytes it adds to the reply.
 local function take(reply, name, id, job, rank)
   local starts = job[3] and whole(job[3] + 1) or '1'
+  call('PUBLISH', name, '{"event":"active","job":"' .. id .. active_event)
   call('HSET', name, 'state', 'active', 'token', token, 'worker', worker, 'started_at', now_text, 'starts', starts,
     'rank', rank)
-  call('PUBLISH', name, '{"event":"active","job":"' .. id .. active_event)
   if job[5] then release_started(id, job[5]) end
   if job[3] then
     job.started[1], job.started[STARTED_AT] = starts, now_text
@@ -151,8 +151,6 @@ local function pick_one(picked, path, group, turn)
   if is_moving(job) or not why and picked.bytes > 0 and picked.bytes + #job[2] > max_bytes then
     return 'stop'
   end
-  call('ZREM', line, id)
-  lined = lined - 1
   if why then
     bury(id, job, why)
   else
@@ -161,6 +159,8 @@ local function pick_one(picked, path, group, turn)
     start(path, turn)
     picked.ids[#picked.ids + 1] = id
   end
+  call('ZREM', line, id)
+  lined = lined - 1
   picked.passed = picked.passed + 1
   place_line(path, group, first[4] or false, false, not revising)
   return nil

@@ -12,7 +12,7 @@ local function find_due(limit)
   end
   local found, lines = {}, {}
   for i, id in ipairs(ids) do
-    local job = redis.pcall('HMGET', names[i], 'state', 'due', 'prio', 'handler', 'group', 'key', 'unique')
+    local job = read_hash(names[i], 'state', 'due', 'prio', 'handler', 'group', 'key', 'unique')
     local path = path_of(job[4], job[5], job[6])
     need_line(lines, path)
     if job[7] then lines[#lines + 1] = unique_name(job[7]) end
@@ -28,14 +28,14 @@ end
 local function promote(found)
   for i, due in ipairs(found) do
     local id, job = due.id, due.job
-    call('ZREM', delayed_key, id)
     if job.err or not job[1] then
       quarantine(id, job[7])
     elseif job[1] == 'delayed' then
+      publish(id, 'waiting')
       call('HSET', job_key(id), 'state', 'waiting', 'path', due.path)
       stand(due.path, whole((integer(job[2]) or now) * 1000 + i - 1 + (integer(job[3]) or 0) * step), id)
-      publish(id, 'waiting')
     end
+    call('ZREM', delayed_key, id)
   end
   line_up()
 end
@@ -77,7 +77,7 @@ local function sort_out(limit)
     return nil
   end
   for i, name in ipairs(names) do
-    local job = redis.pcall('HMGET', name, 'state', 'handler', 'group', 'key')
+    local job = read_hash(name, 'state', 'handler', 'group', 'key')
     local path = job.err and '/' or path_of(job[2], job[3], job[4])
     sorted[i] = { path = path, whole = not job.err and job[1] == 'waiting' }
     need_line(lines, path)

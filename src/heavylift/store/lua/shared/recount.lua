@@ -26,7 +26,7 @@ local function recount()
     return
   end
   for _, name in ipairs(names) do
-    local job = redis.pcall('HMGET', name, 'state', 'path')
+    local job = read_hash(name, 'state', 'path')
     local path = not job.err and job[1] == 'active' and job[2] or ''
     if path ~= '' then
       local group = group_of(path)

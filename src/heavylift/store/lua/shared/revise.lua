@@ -63,7 +63,7 @@ local function adopt(found)
     return false
   end
   for _, name in ipairs(names) do
-    local job = redis.pcall('HMGET', name, 'state', 'path', 'handler', 'group', 'key')
+    local job = read_hash(name, 'state', 'path', 'handler', 'group', 'key')
     if not job.err and job[1] == 'active' and (job[2] or '') == '' then
       local path = path_of(job[3], job[4], job[5])
       call('HSET', name, 'path', path)

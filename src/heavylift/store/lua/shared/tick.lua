@@ -14,8 +14,8 @@ local function need_last(names, said)
 end
 
 local function has_ended(id)
-  local state = redis.pcall('HGET', job_key(id), 'state')
-  return type(state) ~= 'string' or ENDED[state]
+  local job = read_hash(job_key(id), 'state')
+  return job.err or not job[1] or ENDED[job[1]]
 end
 
 -- True if the tick is to become this job. The schedule goes on to its next tick, also if this one is left out because

@@ -37,7 +37,7 @@ local function holder_of(said, nonce)
   if not id then
     return nil
   end
-  local job = redis.pcall('HMGET', job_key(id), 'state', 'starts', 'unique', 'replaced', 'latest')
+  local job = read_hash(job_key(id), 'state', 'starts', 'unique', 'replaced', 'latest')
   local ours = not job.err and job[3] == mode .. string.sub(said, 2)
   local found = { id = id, mode = mode, state = ours and job[1] or 'gone', latest = integer(job[5]) }
   found.repeated = ours and mode == 'd' and nonce ~= nil and job[4] == nonce

@@ -18,7 +18,7 @@ local function survey(ids)
   end
   local jobs, lines = {}, {}
   for i, id in ipairs(ids) do
-    local read = redis.pcall('HMGET', names[i], unpack(FIELDS))
+    local read = read_hash(names[i], unpack(FIELDS))
     local job = not read.err and read[1] and {} or false
     if job then
       for f, name in ipairs(FIELDS) do
