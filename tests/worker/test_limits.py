@@ -32,13 +32,13 @@ def client(any_server: Server) -> Iterator[Client]:
 
 
 @contextmanager
-def release(server: Server, **options: Any) -> Iterator[Worker]:
+def release(server: Server, *, url: str = "", **options: Any) -> Iterator[Worker]:
     """A worker whose handler `fetch` is declared with these options."""
 
     @handler(**options)
     def fetch(host: str = "a") -> None: ...
 
-    worker = Worker(Settings.load(env={}, redis_url=server.url, **FAST), Registry([fetch]), modules=[])
+    worker = Worker(Settings.load(env={}, redis_url=url or server.url, **FAST), Registry([fetch]), modules=[])
     worker.start()
     yield worker
     assert worker.stop()
@@ -102,6 +102,20 @@ def test_what_redis_has_forgotten_is_said_again_by_each_worker_and_once(any_serv
             wait_until("all is there again", lambda: said() == before)
             wait_until("both have noticed", lambda: [it.announcing.forgotten for it in (one, other)] == [times] * 2)  # noqa: B023
         assert client.queues() == ["default"]
+
+
+def test_what_redis_refused_is_said_again_once_it_is_allowed(any_server: Server, client: Client) -> None:
+    any_server.command("ACL", "SETUSER", "some", "reset", "on", ">pw", "~*", "&*", "+@all", "-publish")
+    url = any_server.url.replace("://", "://some:pw@")
+    try:
+        with release(any_server, url=url, concurrency=2, schedule="@yearly") as worker:
+            wait_until("it was refused", lambda: worker.announcing._refused.get("default"))
+            assert limits(client) == ()
+            any_server.command("ACL", "SETUSER", "some", "+publish")
+            wait_until("the limit is there", lambda: limits(client) == (Limit("fetch", False, 2, declared=True),))
+            wait_until("the schedule is there", lambda: client.schedules("default"))
+    finally:
+        any_server.command("ACL", "DELUSER", "some")
 
 
 def test_it_is_said_again_to_a_redis_that_came_back_with_older_data(any_server: Server, client: Client) -> None:
