@@ -93,6 +93,29 @@ def _is_busy(server: Server) -> bool:
     return False
 
 
+EVERYTHING = ("~*", "&*", "+@all")
+
+
+@contextlib.contextmanager
+def user(server: Server, name: str) -> Iterator[str]:
+    """The URL of a user who may do everything."""
+    server.command("ACL", "SETUSER", name, "reset", "on", ">pw", *EVERYTHING)
+    try:
+        yield server.url.replace("://", f"://{name}:pw@")
+    finally:
+        server.command("ACL", "DELUSER", name)
+
+
+@contextlib.contextmanager
+def narrowed(server: Server, name: str, taken: str) -> Iterator[None]:
+    """A user has lost some rights; connections stay."""
+    server.command("ACL", "SETUSER", name, taken)
+    try:
+        yield
+    finally:
+        server.command("ACL", "SETUSER", name, *EVERYTHING)
+
+
 @contextlib.contextmanager
 def crowded(server: Server) -> Iterator[None]:
     """Every client but this one is thrown out, and none but it is let in."""

@@ -217,6 +217,28 @@ def test_another_password_is_named_and_its_return_is_enough(
     row.judge(any_server)
 
 
+@pytest.mark.row(50)
+@pytest.mark.parametrize("taken", ["resetchannels", "-hmget", "-evalsha", "resetkeys"])
+def test_rights_that_a_running_worker_loses_are_named_and_their_return_is_enough(
+    any_server: Server, start_worker: StartWorker, client: Client, row: Row, taken: str
+) -> None:
+    with refusals.user(any_server, "some") as url:
+        worker = start_worker(url=url)
+        held = row.hold(client)
+        with row.steady(client):
+            row.inject(f"rights taken from the worker's user for 1 s: {taken}")
+            with refusals.narrowed(any_server, "some", taken):
+                wait_until("the worker says so", lambda: "heavylift acl" in worker.log.read_text())
+                time.sleep(0.5)
+            row.clear()
+        row.put(client, 20)
+        row.await_running()
+        row.judge(any_server)
+        assert row.starts(held) == 1
+        assert row.facts.doubled == 0
+        worker.end()
+
+
 @contextlib.contextmanager
 def impatient(url: str) -> Iterator[Client]:
     """A client that does not try again."""
