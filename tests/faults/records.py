@@ -19,6 +19,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PAGE = Path("docs/reliability.md")
 """The page of figures, in the repository."""
 
+PROCESSORS_TAKEN = "Processors taken"
+"""The long form of row 69."""
+
 
 class Facts(msgspec.Struct, tag="row"):
     """What a row came to in one run. Times in seconds.

@@ -6,7 +6,7 @@
 Every run adds to the record, which is kept: a report that was interrupted goes on where it was. A row that fails is
 played on, and the page says how often it held. The page is written when the record has every row as often as asked for,
 and the lines of the long programs, which add them themselves (`python -m tests.faults.chaos --record figures.jsonl`,
-and `tests.faults.recycles` likewise).
+and `tests.faults.recycles` likewise; row 69 gets ten minutes by `FAULTS_MINUTES=10`, with `--runs 1 --timed-runs 1`).
 
 The exit code is 0 if all of it is there and held, 1 if something did not hold, 2 if rows or programs are missing still.
 """
@@ -22,10 +22,22 @@ from pathlib import Path
 
 from tests.faults import chaos, recycles
 from tests.faults.page import page
-from tests.faults.records import PAGE, RECORD, REPOSITORY, Facts, Line, Long, machine, read, recorded, write
+from tests.faults.records import (
+    PAGE,
+    PROCESSORS_TAKEN,
+    RECORD,
+    REPOSITORY,
+    Facts,
+    Line,
+    Long,
+    machine,
+    read,
+    recorded,
+    write,
+)
 from tests.servers import ServerMissing, redis_binary, valkey_binary
 
-PROGRAMS = (chaos.NAME, recycles.BESIDE_THREADS, recycles.EVERY_SECOND_JOB)
+PROGRAMS = (chaos.NAME, recycles.BESIDE_THREADS, recycles.EVERY_SECOND_JOB, PROCESSORS_TAKEN)
 """The long ones, of which the record has a line each."""
 
 COMMAND = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-m", "row", "tests/faults"]

@@ -20,7 +20,7 @@ from heavylift import Client, Job
 from tests.faults import jobs
 from tests.faults.harness import WorkerProcess
 from tests.faults.oracle import Vitals, hygiene
-from tests.faults.records import Long, today, write
+from tests.faults.records import PROCESSORS_TAKEN, Long, today, write
 from tests.faults.rows import Row
 from tests.servers import Server
 from tests.waiting import wait_until
@@ -194,7 +194,7 @@ def long_line(row: Row, seconds: float, loops: int, wrong: list[str]) -> Long:
     """What the long form came to, for the page of figures."""
     facts = row.facts
     return Long(
-        "Processors taken",
+        PROCESSORS_TAKEN,
         today(),
         seconds,
         {"busy loops, all the time": loops},
