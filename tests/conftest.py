@@ -156,6 +156,13 @@ def cluster(lasting_cluster: Cluster) -> Cluster:
 
 
 @pytest.fixture
+def patchy_cluster() -> Iterator[Cluster]:
+    """Three primaries; what one of them has is served also while another is away."""
+    with Cluster(any_binary(), config={"cluster-require-full-coverage": "no"}) as cluster:
+        yield cluster
+
+
+@pytest.fixture
 def leftover_keys(request: pytest.FixtureRequest) -> Callable[[Server], None]:
     """`leftover_keys(server)` when every job has ended: fails if anything is left of their running."""
 

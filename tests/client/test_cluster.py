@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from heavylift import Client, JobSpec, handler
@@ -11,20 +9,13 @@ from heavylift.registry import Registry
 from heavylift.settings import Settings
 from heavylift.worker.worker import Worker
 from tests.fleets import Cluster
-from tests.servers import Server, redis_binary
+from tests.servers import Server
 from tests.waiting import wait_until
 from tests.worker.conftest import FAST
 
 pytestmark = pytest.mark.cluster
 
 FOR_EVER = 600.0
-
-
-@pytest.fixture
-def patchy() -> Iterator[Cluster]:
-    """Three primaries; what one of them has is served also while another is away."""
-    with Cluster(redis_binary(), config={"cluster-require-full-coverage": "no"}) as cluster:
-        yield cluster
 
 
 def names(cluster: Cluster) -> Server:
@@ -38,11 +29,11 @@ def elsewhere(cluster: Cluster) -> str:
     return next(queue for queue in some if cluster.owner(cluster.slot(f"{{{queue}}}")) is not home)
 
 
-def test_an_enqueue_is_done_without_the_node_of_the_queues_names(patchy: Cluster) -> None:
-    queue = elsewhere(patchy)
-    seeds = ",".join(f"127.0.0.1:{node.port}" for node in patchy.nodes)
+def test_an_enqueue_is_done_without_the_node_of_the_queues_names(patchy_cluster: Cluster) -> None:
+    queue = elsewhere(patchy_cluster)
+    seeds = ",".join(f"127.0.0.1:{node.port}" for node in patchy_cluster.nodes)
     settings = Settings.load(env={}, redis_url=f"redis://{seeds}", cluster=True)
-    names(patchy).kill9()
+    names(patchy_cluster).kill9()
     with Client(settings=settings, patience=FOR_EVER) as client:
         job = client.enqueue(JobSpec("echo", {"value": 1}, queue=queue))
         assert job.state() == "waiting"

@@ -223,7 +223,7 @@ def test_rights_that_a_running_worker_loses_are_named_and_their_return_is_enough
     any_server: Server, start_worker: StartWorker, client: Client, row: Row, taken: str
 ) -> None:
     with refusals.user(any_server, "some") as url:
-        worker = start_worker(url=url)
+        worker = start_worker(url=url, lock=6)  # of a shorter one two renewals in a row may be refused
         held = row.hold(client)
         with row.steady(client):
             row.inject(f"rights taken from the worker's user for 1 s: {taken}")

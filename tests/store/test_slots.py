@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
-from heavylift.errors import Unavailable
+from heavylift.errors import StoreError, Unavailable
 from heavylift.store.connection import Connection, Target
 from heavylift.store.facts import server_facts
 from heavylift.store.jobs import Jobs, NewJob
 from heavylift.store.scripts import Scripts
 from tests.fleets import Cluster
-from tests.servers import Server, free_port, redis_binary
+from tests.servers import Server, any_binary, free_port
+from tests.waiting import wait_until
 
 VERBS = Jobs("heavylift", Scripts(single_node=False))
 QUEUE = "q"
@@ -23,7 +26,7 @@ pytestmark = pytest.mark.cluster
 @pytest.fixture
 def outsider() -> Iterator[Server]:
     """A node that runs on, and is in no Cluster any more."""
-    with Server(redis_binary(), tcp=True, config={"cluster-enabled": "yes", "cluster-port": str(free_port())}) as node:
+    with Server(any_binary(), tcp=True, config={"cluster-enabled": "yes", "cluster-port": str(free_port())}) as node:
         yield node
 
 
@@ -63,6 +66,37 @@ def test_a_node_that_is_taken_out_later_is_left_as_well(
     connection.connect()
     outsider.command("CLUSTER", "FLUSHSLOTS")
     assert not connection.ask(VERBS.enqueue(QUEUE, [NewJob("j", b"{}", "h")], "n"))[0].duplicate
+
+
+def test_a_node_that_hangs_holds_up_the_others_once(patchy_cluster: Cluster) -> None:
+    """Not in each round trip for as long as it may take to answer; and it is given time again once it has answered."""
+    patience = 6.0
+    target = Target.from_url(patchy_cluster.url, cluster=True, command_timeout=patience)
+    connection = Connection(target, name="test", patience=0)
+    queues = [f"q{n}" for n in range(30)]
+
+    def answers() -> list[Any]:
+        return connection.round_trip([VERBS.counts(queue) for queue in queues])
+
+    answers()
+    hangs = patchy_cluster.nodes[2]
+    hangs.pause()
+    try:
+        answers()
+        before = time.monotonic()
+        for _ in range(3):
+            found = answers()
+        assert any(isinstance(answer, Unavailable) for answer in found)
+        assert any(not isinstance(answer, StoreError) for answer in found)
+        assert time.monotonic() - before < 2 * patience, "three times as long if it had its time in each"
+    finally:
+        hangs.resume()
+    patchy_cluster.await_ok()
+    wait_until("all are answered again", lambda: not any(isinstance(answer, StoreError) for answer in answers()))
+    assert {link.target.command_timeout for node, link in connection._links.items() if node} <= {patience}
+    answers()
+    assert {link.target.command_timeout for link in connection._links.values()} == {patience}
+    connection.close()
 
 
 @pytest.mark.parametrize("gone", [0, 1, 2])

@@ -80,6 +80,8 @@ class AsyncConnection:
                 link = self._link(node)
                 await link.send(commands)
                 exchange.feed(node, await link.receive(len(commands)))
+                if node and self._slots and self._slots.heard(node):
+                    self._drop(node)
             except StoreError as error:
                 failed[node] = error
 
@@ -91,7 +93,7 @@ class AsyncConnection:
             self._drop(node)
             if node is None or self._slots is None:
                 raise lost
-            self._slots.forget(node)
+            self._slots.failed(node)
             exchange.fail(node, lost)
 
     def _rights(self, node: Node) -> Rights:
@@ -102,7 +104,8 @@ class AsyncConnection:
 
     def _link(self, node: Node) -> AsyncLink:
         if (link := self._links.get(node)) is None:
-            link = self._links[node] = AsyncLink(self.target.at(node) if node else self.target, self._name)
+            way = self._slots.way(self.target, node) if self._slots and node else self.target
+            link = self._links[node] = AsyncLink(way, self._name)
         return link
 
     def _drop(self, node: Node) -> None:

@@ -108,7 +108,7 @@ class Connection:
             self._drop(node)
             if node is None or self._slots is None:
                 raise lost
-            self._slots.forget(node)
+            self._slots.failed(node)
             exchange.fail(node, lost)
 
     def _speak(self, exchange: Exchange, meanwhile: Callable[[], None] | None) -> dict[Node, StoreError]:
@@ -126,6 +126,8 @@ class Connection:
             if node not in failed:
                 try:
                     exchange.feed(node, self._link(node).receive(len(commands)))
+                    if node and self._slots and self._slots.heard(node):
+                        self._drop(node)
                 except StoreError as error:
                     failed[node] = error
         return failed
@@ -138,7 +140,8 @@ class Connection:
 
     def _link(self, node: Node) -> Link:
         if (link := self._links.get(node)) is None:
-            link = self._links[node] = Link(self.target.at(node) if node else self.target, self._name)
+            way = self._slots.way(self.target, node) if self._slots and node else self.target
+            link = self._links[node] = Link(way, self._name)
         return link
 
     def _drop(self, node: Node) -> None:

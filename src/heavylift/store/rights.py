@@ -40,7 +40,7 @@ _EVERYTHING: tuple[Check, ...] = (
 )
 """Whoever may do these may do all."""
 
-ASKED_AGAIN = 1.0
+ASKED_AGAIN = 0.1
 """Seconds that a refusal is taken for granted."""
 
 REMEDY = "`heavylift acl` prints the rights that each role needs"

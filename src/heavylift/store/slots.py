@@ -7,7 +7,7 @@ from typing import Any
 
 from redis.crc import key_slot
 
-from heavylift.store.target import Address
+from heavylift.store.target import Address, Target
 
 
 class Slots:
@@ -17,6 +17,7 @@ class Slots:
         self._seeds = list(seeds)
         self._nodes: dict[int, Address] = {}
         self._known: dict[Address, None] = {}
+        self._silent: set[Address] = set()
         self.stale = True
 
     def node(self, key: str) -> Address:
@@ -51,8 +52,25 @@ class Slots:
         self._known[address] = None
         return address
 
+    def way(self, target: Target, node: Address) -> Target:
+        """How to connect to a node: without much patience as long as it fails."""
+        way = target.at(node)
+        return way.hasty() if node in self._silent else way
+
+    def heard(self, node: Address) -> bool:
+        """The node has answered. True if it failed before: connect to it anew, with the usual patience."""
+        if node not in self._silent:
+            return False
+        self._silent.remove(node)
+        return True
+
+    def failed(self, node: Address) -> None:
+        """The node gave no answer: learn the map again before the next round trip."""
+        self._silent.add(node)
+        self.forget(node)
+
     def forget(self, node: Address) -> None:
-        """The node failed: learn the map again before the next round trip."""
+        """The node may not know: likewise."""
         self._known.pop(node, None)
         self._nodes = {slot: address for slot, address in self._nodes.items() if address != node}
         self.stale = True

@@ -30,6 +30,10 @@ _ASYNC: dict[Any, Any] = {
 }
 
 
+HASTY = 1.0
+"""Seconds that a node of a Cluster is given which was silent before: the queues of the others wait as well."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """What to connect to. Make it with `from_url` or `from_settings`.
@@ -110,6 +114,11 @@ class Target:
         """The same way in, to one given node."""
         options = {**self.options, "host": address[0], "port": address[1]}
         return replace(self, options=options, nodes=(address,), sentinel=None)
+
+    def hasty(self) -> Target:
+        """The same way, with little patience."""
+        quick = min(self.connect_timeout, HASTY), min(self.command_timeout, HASTY)
+        return replace(self, connect_timeout=quick[0], command_timeout=quick[1])
 
     def dial(self, name: str) -> Socket:
         """An open, greeted connection of redis-py, with its own retries off. Sentinels are asked each time anew.
