@@ -218,3 +218,24 @@ def test_code_that_changes_starts_the_worker_anew(project: Project) -> None:
     assert record["result"] == 1
     worker.signal(signal.SIGTERM)
     assert worker.wait() == 0
+
+
+def test_a_worker_whose_code_is_half_written_waits_for_the_rest(project: Project) -> None:
+    worker = project.worker("--reload")
+    code = project.folder / "handlers" / "work.py"
+    whole = code.read_text()
+    code.write_text(whole + "\n@handler\ndef added(")
+    wait_until("it says so", lambda: "waiting for the code to change" in worker.text, timeout=20)
+    code.write_text(whole)
+    wait_until("it is ready again", lambda: worker.text.count("worker ready") == 2, timeout=20)
+    worker.signal(signal.SIGTERM)
+    assert worker.wait() == 0
+
+
+def test_a_worker_that_waits_for_its_code_ends_when_it_is_told_to(project: Project) -> None:
+    code = project.folder / "handlers" / "work.py"
+    code.write_text("def half(")
+    worker = project.start("worker", "--reload")
+    wait_until("it says so", lambda: "waiting for the code to change" in worker.text, timeout=20)
+    worker.signal(signal.SIGTERM)
+    assert worker.wait() != 0
