@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,15 @@ def test_it_writes_a_minimal_project(project: Path) -> None:
     files = sorted(str(path.relative_to(project)) for path in project.rglob("*") if path.is_file())
     assert files == [".gitignore", "Makefile", "README.md", "handlers/hello.py", "heavylift.toml"]
     assert "# myapp" in (project / "README.md").read_text()
+
+
+def test_its_makefile_installs_the_heavylift_that_has_written_it(project: Path) -> None:
+    """Which no index may have."""
+    (line,) = (line for line in (project / "Makefile").read_text().splitlines() if line.startswith("HEAVYLIFT"))
+    name, _, origin = line.removeprefix("HEAVYLIFT ?= ").partition(" @ ")
+    assert name == "heavylift[embedded,watch]"
+    said = distribution("heavylift").read_text("direct_url.json")
+    assert origin == (json.loads(said)["url"] if said else "")
 
 
 def test_it_overwrites_nothing(project: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Annotated
 
@@ -34,7 +36,8 @@ def init(
     try:
         for path, source in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(source.read_text("utf-8").replace("NAME", name), "utf-8")
+            text = source.read_text("utf-8").replace("NAME", name)
+            path.write_text(text.replace("REQUIREMENT", requirement().replace("$", "$$")), "utf-8")
     except OSError as wrong:
         raise InvalidArgument("NAME", str(folder), f"cannot be written: {wrong.strerror}") from None
     session.out.print(f"[green]made[/] {folder}/: " + ", ".join(str(path.relative_to(folder)) for path in files))
@@ -42,6 +45,18 @@ def init(
     if folder.resolve() != Path.cwd():
         session.out.print(f"  cd {folder}", markup=False)
     session.out.print(f"  {command_line('worker', folder=folder)}", markup=False)
+
+
+def requirement() -> str:
+    """What pip is to install for this project: the heavylift that runs here, from where it was installed (PEP 610)."""
+    said = distribution("heavylift").read_text("direct_url.json")
+    if said is None:  # from an index
+        return "heavylift[embedded,watch]"
+    origin = json.loads(said)
+    url = origin["url"]
+    if found := origin.get("vcs_info"):
+        url = f"{found['vcs']}+{url}@{found['commit_id']}"
+    return f"heavylift[embedded,watch] @ {url}"
 
 
 def _target(source: Path) -> Path:
