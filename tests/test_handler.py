@@ -419,3 +419,14 @@ def test_any_may_stand_anywhere_but_first() -> None:
     def keep(name: str, value: Any) -> None: ...
 
     assert keep.job("a", {"b": [1]}).encoded == b'{"name":"a","value":{"b":[1]}}'
+
+
+@pytest.mark.parametrize("name", ["delay", "apply_async", "send", "enqueue"])
+def test_what_other_queues_call_it_says_what_it_is_called_here(name: str) -> None:
+    @handler
+    def greet(who: str) -> None: ...
+
+    with pytest.raises(AttributeError, match=rf"no '{name}': client\.enqueue\(greet\.job\(\.\.\.\)\)"):
+        getattr(greet, name)
+    with pytest.raises(AttributeError, match="no attribute 'greeting'"):
+        getattr(greet, "greeting")  # noqa: B009

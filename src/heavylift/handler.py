@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
 from msgspec.structs import replace
 
@@ -26,6 +26,9 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 Out_co = TypeVar("Out_co", covariant=True)
 
+ELSEWHERE = frozenset({"apply_async", "defer", "delay", "enqueue", "kick", "kiq", "send", "send_with_options"})
+"""What other libraries call it on a task to put it into a queue."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Handler(Declaration, Generic[P, R_co]):
@@ -35,6 +38,14 @@ class Handler(Declaration, Generic[P, R_co]):
         """Look like the function: documentation tools and `inspect.signature` then show the right thing."""
         names = ("__module__", "__name__", "__qualname__", "__doc__")
         self.__dict__.update({name: getattr(self.function, name) for name in names}, __wrapped__=self.function)
+
+    if not TYPE_CHECKING:  # a checker sees by itself that there is no such method
+
+        def __getattr__(self, name: str) -> Any:
+            """Say how jobs are enqueued here to whoever knows it from elsewhere."""
+            if name in ELSEWHERE:
+                raise AttributeError(f"a handler has no {name!r}: client.enqueue({self.name}.job(...)) enqueues a job")
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
 
     @property
     def fn(self) -> Callable[..., Any]:

@@ -89,6 +89,21 @@ Announce: TypeAlias = Callable[[Enqueuing], None]
 """Tells middleware of a job that is about to be enqueued; it may fill its carrier."""
 
 
+def check_request(spec: object) -> None:
+    """Refuse what is no request, in the words of what it is.
+
+    Raises:
+        InvalidJob: it is not.
+    """
+    if isinstance(spec, JobSpec):
+        return
+    name = getattr(spec, "__name__", None)
+    if callable(spec) and name:
+        first = "" if hasattr(spec, "job") else f"{name} is no handler: put @handler on it, and "
+        raise InvalidJob("job", spec, f"{first}give {name}.job(...), with its arguments")
+    raise InvalidJob("job", spec, "give what handler.job(...) returns, or a JobSpec")
+
+
 class Requests:
     """Makes storable jobs of requests.
 
@@ -113,8 +128,7 @@ class Requests:
         Raises:
             InvalidArgument: an option will not do; `InvalidJob`, `PayloadTooLarge`: its arguments.
         """
-        if not isinstance(spec, JobSpec):
-            raise InvalidJob("job", spec, "give what handler.job(...) returns, or a JobSpec")
+        check_request(spec)
         options = self.merged(spec.options, over)
         queue = options.queue or spec.queue
         id = options.id or new_id()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -9,13 +10,25 @@ from typing import Any
 import pytest
 
 from heavylift.client import Client
-from heavylift.errors import InvalidArgument, JobNotFound, NotAllEnqueued, PayloadTooLarge, ServerFull, Unavailable
+from heavylift.errors import (
+    InvalidArgument,
+    InvalidJob,
+    JobNotFound,
+    NotAllEnqueued,
+    PayloadTooLarge,
+    ServerFull,
+    Unavailable,
+)
 from heavylift.flow import group
+from heavylift.handler import handler
 from heavylift.job import JobSpec, State
 from heavylift.options import JobOptions
 from tests.client.conftest import MakeClient, settings
 from tests.client.hand import Hand
 from tests.servers import Server
+
+
+def plain(name: str) -> None: ...
 
 
 def spec(n: int = 0, **more: Any) -> JobSpec[Any]:
@@ -53,6 +66,23 @@ def test_a_refused_job_leaves_nothing_behind(client: Any) -> None:
     with pytest.raises(InvalidArgument, match="delay"):
         client.enqueue(spec(), delay=-1)
     assert client.queues() == []
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        (plain, "plain is no handler: put @handler on it, and give plain.job(...), with its arguments"),
+        (handler(plain), "give plain.job(...), with its arguments"),
+        ("plain", "give what handler.job(...) returns"),
+    ],
+)
+@pytest.mark.parametrize("options", [{}, {"name": "an argument"}])
+def test_what_is_no_request_is_told_how_to_become_one(
+    client: Any, what: Any, said: str, options: dict[str, Any]
+) -> None:
+    """Also where its arguments stand among the options, which would be refused as well."""
+    with pytest.raises(InvalidJob, match=re.escape(said)):
+        client.enqueue(what, **options)
 
 
 def test_many_jobs_come_back_in_their_order_over_queues_and_batches(client: Any) -> None:

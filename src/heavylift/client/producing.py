@@ -17,7 +17,7 @@ from heavylift.errors import InvalidArgument, NotAllEnqueued, NotDurable, Server
 from heavylift.flow import FlowSpec
 from heavylift.job import JobSpec, new_id
 from heavylift.options import Durable, JobOptions, JobRef, check_options
-from heavylift.request import Announce, Requests, said
+from heavylift.request import Announce, Requests, check_request, said
 from heavylift.store.call import Call, Confirmed
 from heavylift.store.durable import DEPENDS, confirmed, lacking, policy, syncing
 from heavylift.store.jobs import Enqueued, NewJob, batches
@@ -92,8 +92,9 @@ class Producing:
             NotDurable: it is in, and not known to be kept as asked for.
             ServerFull, Unavailable, StoreError: Redis did not take it.
         """
+        check_request(spec)
         over = said(options)
-        if self._announcer or over.after or (isinstance(spec, JobSpec) and spec.options.after):
+        if self._announcer or over.after or spec.options.after:
             return (yield from self._announced(partial(self._enqueue_all, [(spec, over)])))[0]
         queue, job = self._requests.make(spec, over)
         durable = job.durable or self._durable
