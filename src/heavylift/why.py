@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 
@@ -283,7 +283,10 @@ class HandlerUnknown(Because, frozen=True):
     queue: str
 
     def __str__(self) -> str:
-        return f"no worker that serves queue {self.queue} has a handler named {self.handler}"
+        return (
+            f"no worker that serves queue {self.queue} has a handler named {self.handler}; "
+            "if it is new, restart a worker, or run it with --reload"
+        )
 
 
 class AllQuiet(Because, frozen=True):
@@ -405,4 +408,5 @@ def _place(queue: str, group: str | None, key: str | None) -> str:
 
 
 def _clock(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    """In this machine's zone, as all other times that people are shown."""
+    return datetime.fromtimestamp(ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")

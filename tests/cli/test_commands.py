@@ -47,6 +47,45 @@ def test_status_of_nothing_is_no_error(project: Project) -> None:
     assert "no worker is running" in done.stdout
 
 
+@pytest.mark.parametrize(
+    "words", [("pause", "default", "--json"), ("limit", "default"), ("limit", "default", "--lift")]
+)
+def test_a_queue_that_was_never_used_is_named_with_what_may_be_meant(project: Project, words: tuple[str, ...]) -> None:
+    project.run("enqueue", "echo", "one")
+    known, unknown = project.run(*words), project.run(words[0], "defualt", *words[2:])
+    assert (known.returncode, unknown.returncode) == (0, 0)
+    assert "did you mean" not in known.stderr
+    assert "no queue was called defualt until now; did you mean default?" in unknown.stderr
+
+
+def test_what_does_nothing_says_so(project: Project) -> None:
+    project.run("enqueue", "echo", "one")
+    assert "there was no such limit" in project.run("limit", "default", "--lift").stderr
+    project.run("limit", "default", "--concurrency", "2")
+    assert "there was no such limit" not in project.run("limit", "default", "--lift").stderr
+    assert "nothing was put back" in project.run("failed", "replay", "--all").stdout
+
+
+def test_dead_letters_can_be_read_in_a_narrow_terminal(project: Project) -> None:
+    id = failed_job(project)
+    terminal = project.terminal("failed", width=80)
+    assert terminal.wait() == 0
+    head, said = terminal.text.splitlines()
+    assert (head.split()[0], *head.split()[-2:]) == (id, "fail", "exhausted")
+    assert said.rstrip() == "  ValueError: broken"
+
+
+@pytest.mark.parametrize("words", [("failed", "--queue", "cpu"), ("schedule", "--queue", "cpu")])
+def test_options_of_a_list_may_stand_without_its_name_but_not_before_another(
+    project: Project, words: tuple[str, ...]
+) -> None:
+    if words[0] == "failed":
+        failed_job(project)
+    assert project.json(*words) == []
+    done = project.run(*words, "list")
+    assert (done.returncode, "give its options behind it" in done.stderr) == (2, True), done.stderr
+
+
 def test_status_says_that_nobody_serves_a_queue(project: Project) -> None:
     enqueue(project, "echo", "one")
     assert "none" in project.run("status").stdout

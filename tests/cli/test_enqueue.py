@@ -198,6 +198,13 @@ def test_a_failed_job_fails_the_command_and_says_why(project: Project) -> None:
     assert "no good" in done.stdout
 
 
+def test_a_job_that_nobody_takes_is_enqueued_and_that_is_said(project: Project) -> None:
+    done = project.run("enqueue", "echo", "one")
+    assert (done.returncode, len(done.stdout.split())) == (0, 1)
+    assert "no worker serves the queue default now; to start one:" in done.stderr
+    assert "did you mean default?" in project.run("enqueue", "echo", "one", "--queue", "defualt").stderr
+
+
 def test_waiting_for_nobody_is_said(project: Project) -> None:
     waiting = project.terminal("enqueue", "echo", "one", "--wait", width=200)
     waiting.wait_for("no worker serves the queue default now")

@@ -15,6 +15,7 @@ from heavylift.cli.doors import client_of
 from heavylift.cli.exits import FAILED
 from heavylift.cli.failed import last_words
 from heavylift.cli.invocation import command_line
+from heavylift.cli.nearest import meant
 from heavylift.cli.session import Session
 from heavylift.client import Client, Job
 from heavylift.errors import InvalidArgument, JobNotFound
@@ -39,8 +40,11 @@ def enqueue_all(
     if "id" in options and len(specs) > 1:
         raise InvalidArgument("--id", options["id"], f"is for one job, and these are {len(specs)}")
     client = client_of(session)
+    known = client.queues() if "queue" in options else None
     jobs = _put(client, specs, options)
     labels = {job.id: label(spec) for job, spec in zip(jobs, specs, strict=True)}
+    if not json:
+        _warn_of_nobody(session, client, jobs, known)
     if not wait:
         for job in jobs:
             _tell(session, job, labels[job.id], json)
@@ -93,7 +97,6 @@ def _wait(session: Session, client: Client, jobs: Sequence[Job[Any]], labels: Ma
         _announce(session, distinct)
         if duplicates:
             _tell_of_duplicates(session, list(duplicates))
-        _warn_of_nobody(session, client, distinct)
     bad = 0
     records: list[JobRecord | None] = []
     with LiveBoard(session.err if json else session.out, board):
@@ -118,11 +121,13 @@ def _announce(session: Session, jobs: Sequence[Job[Any]]) -> None:
         session.err.print(Text(f"{len(jobs):,} jobs", style="dim"))
 
 
-def _warn_of_nobody(session: Session, client: Client, jobs: Sequence[Job[Any]]) -> None:
-    """Say so if there is nobody to wait for."""
+def _warn_of_nobody(session: Session, client: Client, jobs: Sequence[Job[Any]], known: Sequence[str] | None) -> None:
+    """Say so if nobody serves a queue now; and what may have been meant, if it was not among the `known` ones."""
     served = {queue for worker in client.workers() for queue in worker.get("queues") or ()}
     for queue in sorted({job.queue for job in jobs} - served):
-        line = f"no worker serves the queue {queue} now; to start one: {command_line('worker')}"
+        hint = "" if known is None or queue in known else meant(queue, [*known, *served])
+        hint = hint or f"; to start one: {command_line('worker')}"
+        line = f"no worker serves the queue {queue} now{hint}"
         session.err.print(Text(line, style="yellow"), soft_wrap=True)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, cast
 
 import typer
+from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
 from heavylift.cli import output
@@ -18,6 +20,9 @@ from heavylift.cli.job import job
 from heavylift.cli.session import JsonOption, Session, command, with_options
 from heavylift.errors import InvalidArgument
 from heavylift.job import JobRecord, Reason
+
+ROOMY = 100
+"""Columns from which on dead letters are a table."""
 
 SAID = 10
 """Ids named at most of those that were left where they are."""
@@ -62,8 +67,8 @@ _CHOICES: dict[str, Any] = {
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(help="Jobs that will not be tried again by themselves. Without a command: list them.")
-    group.callback(invoke_without_command=True)(command(_alone))
+    group = typer.Typer()
+    group.callback(invoke_without_command=True)(_choosing(_alone))
     group.command("list")(_choosing(listing))
     group.command("groups")(_choosing(groups))
     group.command("show", help="Show all that is known about a job.")(command(job))
@@ -88,9 +93,18 @@ def _choosing(fn: Callable[..., Any]) -> Callable[..., Any]:
     return with_options(run, [p.replace(kind=keyword) for p in own] + choices)
 
 
-def _alone(session: Session, json: JsonOption = False) -> None:
+def _alone(
+    session: Session,
+    which: dict[str, Any],
+    limit: LimitOption = 50,
+    offset: OffsetOption = 0,
+    json: JsonOption = False,
+) -> None:
+    """Jobs that will not be tried again by themselves. Without a command: list them."""
     if session.context.invoked_subcommand is None:
-        listing(session, {}, json=json)
+        listing(session, which, limit=limit, offset=offset, json=json)
+    elif which or (limit, offset, json) != (50, 0, False):
+        raise InvalidArgument("failed", session.context.invoked_subcommand, "give its options behind it")
 
 
 def listing(
@@ -111,19 +125,37 @@ def listing(
     if not found:
         session.out.print("no dead letters", style="dim")
         return
-    table = output.table("id", "failed", "handler", "reason", "what was said", whole=("id", "failed", "reason"))
-    for record in found:
-        table.add_row(
-            Text(record.id, style="bold"),
-            output.ago(record.finished_at),
-            record.handler,
-            Text(record.reason or "", style="red"),
-            Text(last_words(record)),
-        )
-    session.out.print(table)
+    session.out.print(_table(found) if session.out.width >= ROOMY else _lines(found))
     if len(found) == limit:
         which_ones = f"{limit} after the newest {offset}" if offset else f"the newest {limit}"
         session.out.print(f"  {which_ones}; --limit or --offset {offset + limit} shows more", style="dim")
+
+
+def _table(found: Sequence[JobRecord]) -> RenderableType:
+    table = output.table("id", "failed", "handler", "reason", "what was said", whole=("id", "failed", "reason"))
+    for record in found:
+        table.add_row(*_facts(record), Text(last_words(record)))
+    return table
+
+
+def _lines(found: Sequence[JobRecord]) -> RenderableType:
+    """Two lines each, where five columns would be a word wide."""
+    return Group(
+        *(
+            part
+            for record in found
+            for part in (Text("  ").join(_facts(record)), Padding(Text(last_words(record)), (0, 0, 0, 2)))
+        )
+    )
+
+
+def _facts(record: JobRecord) -> list[Text]:
+    return [
+        Text(record.id, style="bold"),
+        Text(output.ago(record.finished_at), style="dim"),
+        Text(record.handler),
+        Text(record.reason or "", style="red"),
+    ]
 
 
 def groups(
@@ -147,7 +179,7 @@ def groups(
     for group in found:
         example = group.example
         table.add_row(
-            Text(group.name or "none", style="bold" if group.name else "dim"),
+            Text(group.name or f"no {by}", style="bold" if group.name else "dim"),
             f"{group.count:,}",
             output.ago(group.first_at),
             output.ago(group.last_at),
@@ -205,7 +237,10 @@ def _tell_replayed(session: Session, count: int, held: list[str], json: bool) ->
     if json:
         output.json_line({"replayed": count, "held": held})
         return
-    session.out.print(Text(f"{_jobs(count)} back in line", style="green" if count else "dim"))
+    none = "no dead letters of these; nothing was put back"
+    session.out.print(
+        Text(f"{_jobs(count)} back in line" if count or held else none, style="green" if count else "dim")
+    )
     if held:
         more = f" and {len(held) - SAID} more" if len(held) > SAID else ""
         left = f"{_jobs(len(held))} left, as another like each is there: {' '.join(held[:SAID])}{more}"

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from heavylift.cli import output
+from heavylift.cli.nearest import warn_if_unknown
 from heavylift.cli.session import JsonOption, Session, command
 from heavylift.errors import InvalidArgument
 from heavylift.limits import STRICT_STEP, Limit, Order, QueueLimits, Unlimited
@@ -69,6 +70,7 @@ def limit(
     from heavylift.cli.doors import client_of
 
     client = client_of(session)
+    known = client.queues()
     if lift:
         if (concurrency, rate, burst) != (None, None, None):
             raise InvalidArgument("--lift", lift, "goes without --concurrency, --rate and --burst")
@@ -79,22 +81,30 @@ def limit(
     if queue is None:
         if limited or order or step:
             raise InvalidArgument("QUEUE", queue, "say of which queue")
-        queues = client.queues()
+        queues = known
     else:
         queues = [queue]
         if limited:
             most = _number(concurrency)
+            if lift and not _is_limited(client.limits(queue), group, per_key):
+                session.err.print("there was no such limit; nothing was lifted", style="dim")
             client.limit(queue, group=group, per_key=per_key, concurrency=most, rate=rate, burst=burst)
         if order:
             client.order(queue, order)
         if step:
             client.step(queue, _seconds(step))
+    if queue is not None:
+        warn_if_unknown(session, known, queue)
     for name in queues:
         limits = client.limits(name)
         if json:
             output.json_line({"queue": name, "order": limits.order, "step": limits.step, "limits": limits.limits})
         else:
             session.out.print(page(name, limits))
+
+
+def _is_limited(found: QueueLimits, group: str | None, per_key: bool) -> bool:
+    return any((one.group, one.per_key) == (group, per_key) for one in found.limits)
 
 
 def page(queue: str, found: QueueLimits) -> RenderableType:

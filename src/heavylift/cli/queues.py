@@ -8,6 +8,7 @@ import typer
 from rich.text import Text
 
 from heavylift.cli import output
+from heavylift.cli.nearest import warn_if_unknown
 from heavylift.cli.session import JsonOption, Session, command
 from heavylift.errors import InvalidArgument
 
@@ -35,7 +36,9 @@ def pause(
     from heavylift.cli.doors import client_of
 
     client = client_of(session)
+    known = client.queues()
     for queue in _named(queues, worker):
+        warn_if_unknown(session, known, queue)
         client.pause(queue)
         _say(session, "queue", queue, "paused", "yellow", json)
     for id in worker or ():

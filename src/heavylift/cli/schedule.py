@@ -50,10 +50,12 @@ def _with_job_options(fn: Callable[..., Any]) -> Callable[..., Any]:
     return with_options(run, own + ofjob)
 
 
-def schedules(session: Session) -> None:
+def schedules(session: Session, queue: ListQueueOption = None, json: JsonOption = False) -> None:
     """Jobs that are made again and again, by cron expression or interval. Without a command: list them."""
     if session.context.invoked_subcommand is None:
-        listing(session)
+        listing(session, queue, json)
+    elif queue is not None or json:
+        raise InvalidArgument("schedule", session.context.invoked_subcommand, "give its options behind it")
 
 
 def listing(session: Session, queue: ListQueueOption = None, json: JsonOption = False) -> None:
