@@ -17,7 +17,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -36,7 +36,7 @@ from heavylift.service import Service
 from heavylift.settings import Settings
 from heavylift.store.channel import Channel
 from heavylift.store.connection import Connection, Target
-from heavylift.store.jobs import Jobs, QueueCounts
+from heavylift.store.jobs import Jobs
 from heavylift.store.scripts import Scripts
 from heavylift.store.server import check_server
 from heavylift.worker.announcing import Announcing
@@ -45,6 +45,7 @@ from heavylift.worker.answers import ANSWERS
 from heavylift.worker.attending import Attending
 from heavylift.worker.contact import Contact
 from heavylift.worker.dispatcher import Dispatcher
+from heavylift.worker.drained import drained
 from heavylift.worker.handover import HandOver
 from heavylift.worker.heartbeat import Heartbeat
 from heavylift.worker.janitor import Janitor
@@ -108,31 +109,49 @@ class Worker:
         self.settler.log_completed = log_completed
 
     def _build(self, modules: Sequence[str]) -> None:
-        settings, crashed = self.settings, self._crashed
-        self.jobs = jobs = Jobs(settings.prefix, Scripts(single_node=not settings.cluster))
+        """Make the parts, each after those that it is given."""
+        jobs, crashed = Jobs(self.settings.prefix, Scripts(single_node=not self.settings.cluster)), self._crashed
+        self.jobs = jobs
         self.running = RunningTable()
-        self.relay = Relay(jobs, Contact("relay", self._connect), crashed)
+        self.relay = Relay(jobs, self._contact("relay"), crashed)
         self.attending = Attending(self.id, self.middleware)
         self.settler = Settler(self.id, self.registry, self.relay, self.attending, ready=self._nudge)
-        self.answering = Answering(jobs, Contact("answering", self._connect), ANSWERS, on_crash=crashed)
+        self.answering = Answering(jobs, self._contact("answering"), ANSWERS, on_crash=crashed)
         self.sink = WorkerSink(self.running, self.settler, self.relay, self.answering, nudge=self._nudge)
         self.lanes = self._lanes(modules)
-        self.handover = HandOver(jobs, Contact("handover", self._connect), crashed)
-        self.scheduler = Scheduler(
-            jobs,
-            Contact("scheduler", self._connect),
+        self.handover = HandOver(jobs, self._contact("handover"), crashed)
+        self.scheduler = self._scheduler()
+        self.announcing = Announcing(jobs, list(self.queues.queues), self.registry, self.scheduler.declare)
+        numbers = itertools.count(1)  # of the calls that are numbered, whoever makes them
+        self.dispatcher = self._dispatcher(numbers)
+        self.heartbeat = self._heartbeat()
+        self.janitor = self._janitor(numbers)
+        self._services: list[Service] = [
+            self.relay,
+            self.answering,
+            self.heartbeat,
+            self.handover,
+            self.dispatcher,
+            self.janitor,
+            self.scheduler,
+        ]
+
+    def _scheduler(self) -> Scheduler:
+        return Scheduler(
+            self.jobs,
+            self._contact("scheduler"),
             self.registry,
             queues=list(self.queues.queues),
-            requests=Requests(settings.max_payload),
-            poll=settings.poll,
-            on_crash=crashed,
+            requests=Requests(self.settings.max_payload),
+            poll=self.settings.poll,
+            on_crash=self._crashed,
         )
-        self.announcing = Announcing(jobs, list(self.queues.queues), self.registry, self.scheduler.declare)
-        numbers = itertools.count(1)
-        self.dispatcher = Dispatcher(
+
+    def _dispatcher(self, numbers: Iterator[int]) -> Dispatcher:
+        return Dispatcher(
             self.id,
-            jobs,
-            Contact("dispatcher", self._connect),
+            self.jobs,
+            self._contact("dispatcher"),
             Mailbox(self._open_channel),
             numbers=numbers,
             registry=self.registry,
@@ -143,46 +162,41 @@ class Worker:
             handover=self.handover,
             scheduler=self.scheduler,
             attending=self.attending,
-            lock=settings.lock,
-            poll=settings.poll,
-            grace=settings.grace,
+            lock=self.settings.lock,
+            poll=self.settings.poll,
+            grace=self.settings.grace,
             changed=lambda: self.heartbeat.wake(),
-            on_crash=crashed,
+            on_crash=self._crashed,
         )
-        self.heartbeat = Heartbeat(
+
+    def _heartbeat(self) -> Heartbeat:
+        return Heartbeat(
             self.id,
-            jobs,
-            Contact("heartbeat", self._connect),
+            self.jobs,
+            self._contact("heartbeat"),
             self.running,
-            lock=settings.lock,
-            interval=settings.heartbeat,
+            lock=self.settings.lock,
+            interval=self.settings.heartbeat,
             facts=self.facts,
-            on_crash=crashed,
+            on_crash=self._crashed,
         )
-        repair = Contact("janitor", self._connect)
-        self.janitor = Janitor(
+
+    def _janitor(self, numbers: Iterator[int]) -> Janitor:
+        contact = self._contact("janitor")
+        return Janitor(
             self.id,
-            jobs,
-            repair,
+            self.jobs,
+            contact,
             numbers=numbers,
             running=self.running,
             settler=self.settler,
             handover=self.handover,
             queues=list(self.queues.queues),
-            settings=settings,
+            settings=self.settings,
             in_doubt=self.heartbeat.in_doubt,
-            on_sweep=lambda queue, epoch: self.announcing.swept(queue, epoch, repair),
-            on_crash=crashed,
+            on_sweep=lambda queue, epoch: self.announcing.swept(queue, epoch, contact),
+            on_crash=self._crashed,
         )
-        self._services: list[Service] = [
-            self.relay,
-            self.answering,
-            self.heartbeat,
-            self.handover,
-            self.dispatcher,
-            self.janitor,
-            self.scheduler,
-        ]
 
     def _lanes(self, modules: Sequence[str]) -> dict[LaneName, Lane]:
         wanted = {queue.lane for queue in self.queues.queues.values()}
@@ -253,10 +267,11 @@ class Worker:
 
     def wait_drained(self, horizon: float = 60.0) -> None:
         """Wait until no job of the served queues is waiting, running or due within `horizon` seconds."""
-        contact = Contact("drain", self._connect)
+        contact = self._contact("drain")
         try:
             while not self.done.wait(0.1):
-                if self._nothing_left(contact, horizon):
+                idle = not len(self.running) and self.handover.idle()  # asked first: either may make jobs ready
+                if idle and drained(self.jobs, contact, self.queues.queues, horizon) and not len(self.running):
                     return
         finally:
             contact.close()
@@ -291,6 +306,9 @@ class Worker:
 
     # --- inside -----------------------------------------------------------------------------------------
 
+    def _contact(self, role: str) -> Contact:
+        return Contact(role, self._connect)
+
     def _connect(self, role: str) -> Connection:
         return Connection(self._locate(), name=f"heavylift:{role}")
 
@@ -320,7 +338,7 @@ class Worker:
         self.done.set()
 
     def _wait_for_redis(self) -> None:
-        contact = Contact("start", self._connect)
+        contact = self._contact("start")
         try:
             while not self._leaving():
                 try:
@@ -346,21 +364,6 @@ class Worker:
                 log.warning(warning)
         finally:
             connection.close()
-
-    def _nothing_left(self, contact: Contact, horizon: float) -> bool:
-        if len(self.running) or not self.handover.idle():  # asked first: either may make jobs ready
-            return False
-        try:
-            replies = contact.round_trip([self.jobs.counts(name) for name in self.queues.queues])
-        except Unavailable:
-            return False
-        return not len(self.running) and all(
-            isinstance(counts, QueueCounts)
-            and (counts.paused or not counts.waiting)
-            and not counts.active
-            and (counts.next_due_ms is None or counts.next_due_ms > horizon * 1000)
-            for counts in replies
-        )
 
     def _shut_down(self, allowed: float) -> None:
         self.dispatcher.ending = True
