@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
+from typing import Any, Concatenate, Generic, NoReturn, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
 from msgspec.structs import replace
 
@@ -38,14 +38,6 @@ class Handler(Declaration, Generic[P, R_co]):
         """Look like the function: documentation tools and `inspect.signature` then show the right thing."""
         names = ("__module__", "__name__", "__qualname__", "__doc__")
         self.__dict__.update({name: getattr(self.function, name) for name in names}, __wrapped__=self.function)
-
-    if not TYPE_CHECKING:  # a checker sees by itself that there is no such method
-
-        def __getattr__(self, name: str) -> Any:
-            """Say how jobs are enqueued here to whoever knows it from elsewhere."""
-            if name in ELSEWHERE:
-                raise AttributeError(f"a handler has no {name!r}: client.enqueue({self.name}.job(...)) enqueues a job")
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
 
     @property
     def fn(self) -> Callable[..., Any]:
@@ -82,6 +74,17 @@ class Handler(Declaration, Generic[P, R_co]):
 
     def __repr__(self) -> str:
         return f"<handler {self.name!r} of {self.place}, {self.lane} lane, queue {self.queue!r}>"
+
+
+def _no_attribute(self: Handler[..., Any], name: str) -> NoReturn:
+    """Say how jobs are enqueued here to whoever knows it from elsewhere."""
+    if name in ELSEWHERE:
+        raise AttributeError(f"a handler has no {name!r}: client.enqueue({self.name}.job(...)) enqueues a job")
+    raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+
+
+# Not in the class, where checkers would take any name for an attribute: they find out by themselves.
+setattr(Handler, "__getattr__", _no_attribute)  # noqa: B010
 
 
 class PlainHandler(Handler[P, R_co], Generic[P, R_co, Out_co]):

@@ -239,3 +239,14 @@ def test_a_worker_that_waits_for_its_code_ends_when_it_is_told_to(project: Proje
     wait_until("it says so", lambda: "waiting for the code to change" in worker.text, timeout=20)
     worker.signal(signal.SIGTERM)
     assert worker.wait() != 0
+
+
+def test_a_misspelt_setting_of_the_environment_is_named_and_other_variables_are_not(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = {**project.env, "HEAVYLIFT_SLOT": "2", "HEAVYLIFT_OF_MY_OWN": "1"}
+    monkeypatch.setattr(Project, "env", env)
+    done = project.run("worker", "--burst")
+    assert done.returncode == 0
+    assert "HEAVYLIFT_SLOT is no setting, and is ignored; did you mean HEAVYLIFT_SLOTS?" in done.stderr
+    assert "OF_MY_OWN" not in done.stderr

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from heavylift.cli.nearest import warn_of_misspelt
 from heavylift.cli.session import Session, command
 from heavylift.errors import InvalidArgument
 from heavylift.files import Roots
@@ -97,6 +98,7 @@ def worker(
         recycle_rss=recycle_rss,
         middleware=tuple(middleware) if middleware else None,
     )
+    warn_of_misspelt(session, os.environ)
     if middleware:  # clients in handlers, in whichever process, tell it too
         os.environ["HEAVYLIFT_MIDDLEWARE"] = ",".join(middleware)
     os.environ.update(Roots.of(settings).environment())  # clients in handlers go by the same project
