@@ -228,7 +228,7 @@ class JobCancelled(HeavyliftError):
 
 
 class ResultTimeout(HeavyliftError, TimeoutError):
-    """The job had not ended when the time given to `Job.result` was over. It goes on."""
+    """The job had not ended when the time given to `Job.result` was over. It goes on; the message says why."""
 
 
 # --- the control words a handler may raise ------------------------------------------------------------

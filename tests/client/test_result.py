@@ -93,6 +93,17 @@ def test_a_job_that_was_not_done_in_time_goes_on(client: Any, hand: Hand) -> Non
     assert job.result(5) == 1
 
 
+def test_a_wait_in_vain_says_what_the_job_waits_for(client: Any) -> None:
+    job = client.enqueue(SPEC)
+    with pytest.raises(ResultTimeout, match=rf"it goes on \(no worker serves queue {job.queue}; start one"):
+        job.result(0.05)
+
+
+def test_whoever_only_looks_is_given_no_reasons(client: Any) -> None:
+    with pytest.raises(ResultTimeout, match=r"it goes on$"):
+        client.enqueue(SPEC).result(0)
+
+
 def test_a_failed_job_raises_its_last_attempt(client: Any, hand: Hand) -> None:
     job = client.enqueue(SPEC)
     hand.fail(hand.claim(), error="OSError", message="disk full", traceback="Traceback ...")

@@ -8,6 +8,7 @@ from typing import Any
 from heavylift.client.operations import Operations, missing
 from heavylift.client.overview import Overview, WorkerStatus
 from heavylift.client.plan import Plan, ask, ask_all, or_raise
+from heavylift.errors import HeavyliftError, ResultTimeout
 from heavylift.job import State
 from heavylift.options import JobRef
 from heavylift.store.glance import Ending, ending
@@ -54,6 +55,30 @@ def why(operations: Operations, queue: str, id: str) -> Plan[Why]:
     parents = [_parent(ref, or_raise(end)) for ref, end in zip(found.parents, ends, strict=True)]
     workers = (yield from Overview(operations).worker_states()) if needs_workers(found) else []
     return Why(queue, id, state_of(found), found.now, tuple(reasons(queue, found, parents, workers)))
+
+
+def result(operations: Operations, queue: str, id: str, kind: Any, timeout: float | None) -> Plan[Any]:
+    """As `Operations.result`; where the wait is over in vain, the error says what the job waits for itself.
+
+    Not where nobody waited: who asks again and again needs no reasons.
+    """
+    try:
+        return (yield from operations.result(queue, id, kind, timeout))
+    except ResultTimeout as late:
+        if not timeout:
+            raise
+        reasons = yield from _reasons_now(operations, queue, id)
+        raise ResultTimeout(f"{late} ({reasons})" if reasons else str(late)) from None
+
+
+def _reasons_now(operations: Operations, queue: str, id: str) -> Plan[str]:
+    """In a few words; nothing if they cannot be had at once."""
+    impatient = Operations(operations.jobs, 0.0, operations.reread, operations.max_payload)
+    try:
+        found = yield from why(impatient, queue, id)
+    except HeavyliftError:
+        return ""
+    return "; ".join(map(str, found.reasons))
 
 
 def _parent(ref: JobRef, end: Ending | None) -> Parent:

@@ -75,7 +75,7 @@ class Job(Handle[R]):
             JobCancelled: it was cancelled.
             ResultTimeout: it has not ended yet. It goes on.
         """
-        answer: R = self._shell.run(self._plans.result(self.queue, self.id, self._kind, timeout))
+        answer: R = self._shell.run(explaining.result(self._plans, self.queue, self.id, self._kind, timeout))
         return answer
 
     def state(self) -> State:
@@ -169,7 +169,7 @@ class AsyncJob(Handle[R]):
 
     async def result(self, timeout: float | None = None) -> R:
         """As `Job.result`."""
-        answer: R = await self._shell.run(self._plans.result(self.queue, self.id, self._kind, timeout))
+        answer: R = await self._shell.run(explaining.result(self._plans, self.queue, self.id, self._kind, timeout))
         return answer
 
     async def state(self) -> State:
