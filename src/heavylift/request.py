@@ -98,7 +98,7 @@ def check_request(spec: object) -> None:
     if isinstance(spec, JobSpec):
         return
     name = getattr(spec, "__name__", None)
-    if callable(spec) and name:
+    if callable(spec) and name and name.isidentifier():
         first = "" if hasattr(spec, "job") else f"{name} is no handler: put @handler on it, and "
         raise InvalidJob("job", spec, f"{first}give {name}.job(...), with its arguments")
     raise InvalidJob("job", spec, "give what handler.job(...) returns, or a JobSpec")

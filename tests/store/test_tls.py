@@ -111,6 +111,12 @@ def test_a_client_without_a_certificate_is_told_to_give_one(mutual: Server, tmp_
         assert "HEAVYLIFT_TLS_CERT" in said
 
 
+def test_a_server_that_hangs_up_on_a_stranger_is_asked_why(mutual: Server, tmp_path: Path) -> None:
+    """Its alert may come too late for the greeting, which fails as it is written."""
+    said = Target.from_settings(settings(mutual, tmp_path))._last_words()
+    assert "certificate" in said.lower()
+
+
 def test_a_client_with_a_certificate_that_is_not_trusted_is_told_which(
     mutual: Server, stranger: Path, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -182,6 +183,8 @@ class Target:
             with kind(**options, **self.manners("", Retry(NoBackoff(), 0)))._connect() as wire:
                 wire.settimeout(1.0)
                 return str(wire.recv(1024).decode("utf-8", "replace")).strip().removeprefix("-")
+        except ssl.SSLError as alert:  # so it says that it lets no stranger in
+            return str(alert)
         except (RedisError, OSError):
             return ""
 
@@ -208,9 +211,12 @@ def unreachable(target: Target, wrong: Exception, said: str = "") -> StoreError:
     return Unavailable(f"{target} cannot be reached: {said or wrong}{hint}")
 
 
+_HUNG_UP = (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError)
+
+
 def _hung_up(wrong: BaseException | None) -> bool:
     """The other end closed the connection while it was greeted."""
-    while wrong is not None and not isinstance(wrong, BrokenPipeError | ConnectionResetError):
+    while wrong is not None and not isinstance(wrong, _HUNG_UP):
         wrong = wrong.__cause__ or wrong.__context__
     return wrong is not None
 
